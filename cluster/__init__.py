@@ -1,0 +1,1 @@
+"""Lays the chatbot down: lint, plan, deploy, explain, destroy, on this machine, in a rehearsal or on EKS."""

@@ -1,0 +1,136 @@
+"""Every setting, grouped, with its unit in its name; the only reader of the environment in this package.
+
+Precedence: explicit arguments (the Serve config's `args`, or a command's flags), then `CHATBOT_<GROUP>__<NAME>` in the
+environment, then the default. Read once, at a composition root (`serving.app`, `serving.__main__`), and handed down.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from serving.errors import SetupError
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Group):
+    """Which model, and where its files are."""
+
+    name: str = Field(
+        "smollm2-135m-instruct",
+        description="A name of `python -m serving model list`, or a folder: a Hugging Face checkpoint or OpenVINO IR.",
+    )
+    cache_dir: Path | None = Field(
+        None, description="Where prepared models live; by default our folder under $XDG_CACHE_HOME."
+    )
+
+
+class RunnerSettings(_Group):
+    """What computes the tokens."""
+
+    kind: Literal["openvino", "simulated", "neuron"] = Field("openvino", description="The backend.")
+    slots: int = Field(8, ge=1, le=256, description="Sequences computed at once.")
+    positions: int = Field(2048, ge=32, description="Tokens that one slot holds, prompt and answer together.")
+    precision: Literal["batch_invariant", "fast"] = Field(
+        "fast",
+        description="openvino: `batch_invariant` makes a seed reproduce whatever else runs; `fast` is the machine's best.",
+    )
+    threads: int = Field(
+        0,
+        ge=0,
+        description="openvino: CPU threads; 0 takes the replica's num_cpus under Ray, else all cores.",
+    )
+    profile: str = Field(
+        "trn1.2xlarge-mistral-7b",
+        description="simulated: the cost model, a name shipped with the runner or a file.",
+    )
+
+
+class EngineSettings(_Group):
+    """Admission, fairness and limits."""
+
+    queue_length: int = Field(
+        16,
+        ge=0,
+        description="Accepted requests that may wait for a slot: the one bounded queue of the product.",
+    )
+    longest_answer_s: float = Field(
+        300.0,
+        gt=0,
+        description="From admission to the last token; drain and every grace period derive from it.",
+    )
+    longest_wait_s: float = Field(
+        60.0, gt=0, description="In the queue; past it a request fails instead of waiting on."
+    )
+    prefill_budget_tokens: int = Field(
+        256, ge=1, description="Prompt tokens computed between two decodes, so that no stream stalls."
+    )
+
+
+class ApiSettings(_Group):
+    """The HTTP face."""
+
+    first_byte_wait_s: float = Field(
+        10.0, ge=0, description="How long an admitted request waits for its first token before 200 goes out."
+    )
+    heartbeat_s: float = Field(5.0, gt=0, description="Comment lines on a stream that has nothing to say.")
+    longest_body_bytes: int = Field(1_048_576, ge=1024, description="Larger request bodies are refused with 413.")
+    api_keys_file: Path | None = Field(
+        None,
+        description="One `name:sha256-hex` a line; reloaded when it changes. Required unless listening on loopback.",
+    )
+    page: bool = Field(True, description="Serve the chat page at /ui.")
+
+
+class ListenSettings(_Group):
+    """`python -m serving run` only: under Ray Serve the http_options of the Serve config say this."""
+
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; anything but loopback requires api.api_keys_file."
+    )
+    port: int = Field(8000, ge=0, le=65535, description="TCP port.")
+
+
+class Settings(BaseSettings):
+    """All groups."""
+
+    model_config = SettingsConfigDict(env_prefix="CHATBOT_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    model: ModelSettings = ModelSettings()
+    runner: RunnerSettings = RunnerSettings()
+    engine: EngineSettings = EngineSettings()
+    api: ApiSettings = ApiSettings()
+    listen: ListenSettings = ListenSettings()
+
+    @property
+    def capacity(self) -> int:
+        """Requests that one replica holds: in slots and in the queue."""
+        return self.runner.slots + self.engine.queue_length
+
+
+def load(args: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from `args` (nested mappings, as in the Serve config) over the environment over defaults.
+
+    Raises SetupError with one line per wrong field.
+    """
+    try:
+        return Settings(**dict(args or {}))
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise SetupError("Wrong settings: " + "; ".join(lines)) from error
+
+
+def cache_folder(settings: ModelSettings) -> Path:
+    """Our folder under the user's cache, where models and everything else that can be made again live."""
+    if settings.cache_dir is not None:
+        return settings.cache_dir
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "trainium-chatbot"
