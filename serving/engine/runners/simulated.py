@@ -21,8 +21,8 @@ from serving.errors import SetupError
 
 __all__ = ["MODEL_FOLDER", "SimulatedRunner", "load_profile"]
 
-SURE = 20.0  # the logit of the word to come; all others have 0, so at temperature 1 it is missed once in 100 000 times
-SECOND = 15.0  # the logit of what is said where an end is not allowed
+SURE = 25.0  # the logit of the word to come, which is missed less than once in a million times at temperature 1
+SECOND = 20.0  # the logit of what is said where an end is not allowed
 
 
 @dataclass(slots=True)
@@ -51,8 +51,10 @@ class SimulatedRunner:
         self._prose = load_prose()
         self.spec = _spec(profile, slots, positions, vocabulary or self._prose.vocabulary, self._prose.eos_token_ids)
         self._slots = [_Slot() for _ in range(slots)]
-        self._logits = np.zeros((slots, self.spec.vocabulary), np.float32)
-        self._logits[:, self._prose.vocabulary :] = -SURE  # ids that the tokenizer does not have
+        # Noise around 0, as a model's logits have it: equal ones would be an odd case for whoever samples.
+        self._base = np.random.default_rng(0).standard_normal(self.spec.vocabulary, np.float32)
+        self._base[self._prose.vocabulary :] -= SURE  # ids that the tokenizer does not have
+        self._logits = np.tile(self._base, (slots, 1))
         self._raised: tuple[list[int], list[int]] = ([], [])  # rows and columns that the last step raised
 
     def wait_start_up(self, on_stage: Callable[[str, float], None] | None = None) -> None:
@@ -114,7 +116,7 @@ class SimulatedRunner:
         return slot.answer.token(position - slot.prompt_tokens + 1)
 
     def _raise(self, words: Sequence[int]) -> None:
-        self._logits[self._raised] = 0.0
+        self._logits[self._raised] = self._base[self._raised[1]]
         rows = list(range(len(words)))
         ends = [row for row, word in enumerate(words) if word == self._prose.eos]
         self._logits[ends, [self._prose.newline] * len(ends)] = SECOND
