@@ -76,6 +76,13 @@ def test_a_long_prompt_does_not_hold_up_decodes() -> None:
     assert [step.prompt_tokens for step in steps] == [16, 16, 8]
 
 
+def test_every_live_slot_is_in_every_decode() -> None:
+    bench = Bench(spec(slots=4))
+    bench.submit(4, 4, 4, 4, max_tokens=10)
+    bench.step()
+    assert [[decode.slot for decode in bench.step().decodes] for _ in range(9)] == [[0, 1, 2, 3]] * 9
+
+
 def test_whole_prompts_where_the_runner_cannot_split_them() -> None:
     bench = Bench(spec(splits_prompts=False))
     bench.submit(40, 3, 13, 10)
