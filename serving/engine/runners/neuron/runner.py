@@ -84,7 +84,9 @@ class NeuronRunner:
             if decodes:
                 rows.append(self._decode(self._model, decodes))
             rows.extend(self._prefill(self._model, chunk) for chunk in prompts)
-        except (RuntimeError, AssertionError, StopIteration) as error:
+        except RunnerError:  # ours, before the library was called
+            raise
+        except Exception as error:  # noqa: BLE001 - a bare StopIteration is among what the library raises
             self._lost = error
             raise RunnerError(f"transformers-neuronx failed: {error!r}") from error
         output = np.concatenate(rows)
