@@ -86,7 +86,7 @@ class NeuronRunner:
             rows.extend(self._prefill(self._model, chunk) for chunk in prompts)
         except RunnerError:  # ours, before the library was called
             raise
-        except Exception as error:  # noqa: BLE001 - a bare StopIteration is among what the library raises
+        except Exception as error:
             self._lost = error
             raise RunnerError(f"transformers-neuronx failed: {error!r}") from error
         output = np.concatenate(rows)

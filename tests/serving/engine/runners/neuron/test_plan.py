@@ -103,8 +103,8 @@ def test_p21_a_plan_that_does_not_fit_a_core_is_refused_with_the_table_and_what_
     with pytest.raises(PlanError) as refused:
         check_fits(plan, shape, estimate(plan, shape))
     text = str(refused.value)
-    assert "64 slots × 2048 positions do not fit on a NeuronCore; at 2048 positions, 50 slots fit." in text
+    assert "64 slots × 2048 positions do not fit on a NeuronCore; at 2048 positions, 51 slots fit." in text
     for line in ("weights", "key-value cache", "reserve", "needed", "a core has"):
         assert line in text
-    fitting = replace(plan, slots=50)
+    fitting = replace(plan, slots=51)
     check_fits(fitting, shape, estimate(fitting, shape))
