@@ -48,6 +48,7 @@ class Drawer:
         self._vocabulary = vocabulary
         self._logits = np.full((height, COLUMNS), -np.inf, np.float32)  # the tail is no token, and stays as it is
         self._weights = np.zeros((height, COLUMNS), np.float32)
+        self._mass = np.zeros(COLUMNS)  # of the weights in each column and in those before it
 
     def draw(self, logits: NDArray[np.float32], params: SamplingParams, at: Iterator[float]) -> int:
         """A token by `params`' distribution over `logits` [vocabulary], whose highest is finite.
@@ -68,7 +69,7 @@ class Drawer:
     ) -> tuple[float, tuple[tuple[int, float], ...]]:
         """`token_id`'s log probability by `logits` [vocabulary] as they are, and the `count` best ids with theirs."""
         self._weigh(logits, 1.0)
-        total = float(logits.max()) + float(np.log(self._weights.sum(dtype=np.float64)))
+        total = float(logits.max()) + float(np.log(self._mass[-1]))
         if count == 0:
             return float(logits[token_id]) - total, ()
         self._logits.reshape(-1)[: self._vocabulary] = logits
@@ -82,6 +83,7 @@ class Drawer:
         if temperature != 1.0:
             np.multiply(weights, np.float32(1.0 / temperature), out=weights)
         np.exp(weights, out=weights)
+        np.cumsum(self._weights.sum(axis=0), dtype=np.float64, out=self._mass)
 
     def _candidates(
         self, logits: NDArray[np.float32], params: SamplingParams
@@ -96,7 +98,7 @@ class Drawer:
         return (values[: params.top_k], ids[: params.top_k]) if params.top_k > 0 else (values, ids)
 
     def _draw_from_nucleus(self, top_p: float, at: Iterator[float]) -> int:
-        limit = top_p * float(self._weights.sum(dtype=np.float64))
+        limit = top_p * float(self._mass[-1])
         weights, ids = self._best(self._weights, FEW)
         if weights.sum(dtype=np.float64) >= limit:
             return _draw_from(weights.astype(np.float64), ids, limit, next(at))
@@ -107,11 +109,11 @@ class Drawer:
 
     def _draw_from_all(self, at: float) -> int:
         """The token at quantile `at` of the weights, read column by column."""
-        mass = np.cumsum(self._weights.sum(axis=0), dtype=np.float64)
-        target = at * mass[-1]
-        column = int(np.searchsorted(mass, target, side="right"))
+        target = at * self._mass[-1]
+        column = int(np.searchsorted(self._mass, target, side="right"))
+        before = self._mass[column - 1] if column else 0.0
         within = np.cumsum(self._weights[:, column], dtype=np.float64)
-        row = int(np.searchsorted(within, target - (mass[column - 1] if column else 0.0), side="right"))
+        row = int(np.searchsorted(within, target - before, side="right"))
         if row == len(within):  # the two sums were rounded differently
             row = int(np.flatnonzero(self._weights[:, column])[-1])
         return row * COLUMNS + column

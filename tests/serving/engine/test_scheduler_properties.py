@@ -151,8 +151,7 @@ class EngineMachine(RuleBasedStateMachine):
                 received.outcomes.append(item.update.finished)
 
     def overdue(self, state: GenerationState) -> bool:
-        assert state.admitted_s is not None
-        return self.clock.now() - state.admitted_s > self.scheduler.limits.longest_answer_s
+        return self.clock.now() - state.submitted_s > self.scheduler.limits.longest_answer_s
 
     @staticmethod
     def left_the_queue(state: GenerationState) -> bool:

@@ -63,8 +63,10 @@ def references() -> dict[str, Any]:
 def test_prompts_are_encoded_as_hugging_face_does(folder: ModelFolder, references: dict[str, Any]) -> None:
     template = ChatTemplate(folder.chat_template, bos_token=folder.bos_token, eos_token=folder.eos_token)
     encoder = PromptEncoder(Tokenizer.from_file(str(folder.tokenizer_json)), template, bos_token=folder.bos_token)
+    prose = (REFERENCES / "prose.txt").read_text()
     for answer in references["answers"]:
-        assert list(encoder.chat(answer["messages"])) == answer["prompt_ids"]
+        messages = [{**m, "content": m["content"].replace("{prose}", prose)} for m in answer["messages"]]
+        assert list(encoder.chat(messages)) == answer["prompt_ids"]
 
 
 def test_answers_are_those_of_hugging_face(
@@ -84,4 +86,4 @@ def test_answers_are_those_of_hugging_face(
             diverged += 1
             assert answer["gaps"][at] < references["close"], (answer["messages"], at)
     record_property("diverged_where_the_two_best_are_close", diverged)
-    assert diverged <= len(answers) // 5
+    assert diverged <= 1  # one answer has such a pair of logits
