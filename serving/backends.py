@@ -19,10 +19,7 @@ _log = logging.getLogger(__name__)
 
 def open_runner(settings: Settings, *, clock: Clock, on_stage: OnStage) -> tuple[Runner, ModelFolder]:
     """Load the model, which may take minutes. Raises SetupError for what a person must mend."""
-    kind = settings.runner.kind
-    if kind not in _OPENERS:
-        raise SetupError(f"runner.kind {kind} is not in this version: use {' or '.join(_OPENERS)}.")
-    return _OPENERS[kind](settings, clock, on_stage)
+    return _OPENERS[settings.runner.kind](settings, clock, on_stage)
 
 
 def _openvino(settings: Settings, _clock: Clock, _on_stage: OnStage) -> tuple[Runner, ModelFolder]:
@@ -50,7 +47,14 @@ def _simulated(settings: Settings, clock: Clock, on_stage: OnStage) -> tuple[Run
     return runner, ModelFolder.open(MODEL_FOLDER)
 
 
+def _neuron(settings: Settings, _clock: Clock, on_stage: OnStage) -> tuple[Runner, ModelFolder]:
+    from serving.neuron import open_neuron
+
+    return open_neuron(settings, on_stage=on_stage)
+
+
 _OPENERS: dict[str, Callable[[Settings, Clock, OnStage], tuple[Runner, ModelFolder]]] = {
     "openvino": _openvino,
     "simulated": _simulated,
+    "neuron": _neuron,
 }

@@ -1,12 +1,14 @@
 """The only file that imports transformers-neuronx: from a checkpoint folder and a plan to a model that computes.
 
 Needs transformers-neuronx 0.13 (the vendor's own index has it, the public one an empty placeholder of that name, P18), or
-its public source on PYTHONPATH over tests/neuron_emulation.
+its public source on PYTHONPATH over tests/neuron_emulation. `runner.NeuronLibrary` says what a module in its place offers.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.engine.runners.neuron.plan import ModelShape, NeuronPlan, PlanError, Sampling
-from serving.engine.runners.neuron.runner import GREEDY, Ids, SamplingRow
+from serving.engine.runners.neuron.runner import GREEDY, Ids, OnStage, SamplingRow
 
-OnStage = Callable[[str, float], None]
+DISTRIBUTIONS = ("transformers-neuronx", "neuronx-cc", "torch-neuronx")
+# The methods of the library's model that `to_neuron` calls, and what they are as stages of a start.
+_STAGES = {"load_weights": "weights", "compile": "compile", "setup": "graphs"}
 
 
 class LibraryModel:
@@ -46,6 +50,35 @@ class LibraryModel:
         self._model.update_generation_config(generation_config(self._config, self._plan, rows))
 
 
+def versions() -> dict[str, str]:
+    """Versions of what a compiled graph depends on, by distribution. Raises PlanError where the library is absent."""
+    import_library()
+    return {name: _version(name) for name in DISTRIBUTIONS}
+
+
+def load_model(
+    checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None, on_stage: OnStage
+) -> LibraryModel:
+    """Onto the device: from the compiled graphs in `graphs`, or by compiling (minutes to an hour) when it is None."""
+    model = _open(checkpoint, plan, shape)
+    _report_stages(model, on_stage)
+    if graphs is not None:
+        model.load(str(graphs))
+    model.to_neuron()
+    return LibraryModel(model, plan)
+
+
+def compile_graphs(checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, into: Path, on_stage: OnStage) -> None:
+    """Compile on this machine, with or without a chip, and write one file for each graph.
+
+    The graphs are the same either way. Compiling needs the weights, because the library takes shapes from them.
+    """
+    model = _open(checkpoint, plan, shape)
+    _report_stages(model, on_stage)
+    model.cpu_compile()
+    model.save(str(into))
+
+
 def generation_config(config: Any, plan: NeuronPlan, rows: Sequence[SamplingRow]) -> Any:
     """The library's GenerationConfig: sampling on the device, each slot with its own parameters.
 
@@ -63,7 +96,11 @@ def generation_config(config: Any, plan: NeuronPlan, rows: Sequence[SamplingRow]
 
 
 def neuron_config(config: Any, plan: NeuronPlan) -> Any:
-    """The library's NeuronConfig. A new one for each model: the library changes it, its default is shared (P19)."""
+    """The library's NeuronConfig. A new one for each model: the library changes it, its default is shared (P19).
+
+    Always continuous batching, since padded static batches may give NaN (P22); never `weight_tiling`, which needs
+    NumPy 1 (P24), nor `cache_layout`, `kv_cache_quant` or whatever else the contract's table calls broken.
+    """
     on_device = plan.sampling is Sampling.DEVICE
     return config.NeuronConfig(
         continuous_batching=config.ContinuousBatchingConfig(max_num_seqs=plan.slots),
@@ -71,7 +108,7 @@ def neuron_config(config: Any, plan: NeuronPlan) -> Any:
         collectives_layout=plan.attention_layout,
         fuse_qkv=plan.fuse_qkv,
         on_device_generation=generation_config(config, plan, [GREEDY] * plan.slots) if on_device else None,
-        compilation_worker_count=plan.compile_workers,
+        compilation_worker_count=plan.compile_workers,  # unset, it is one process for each graph, all at once (P14)
     )
 
 
@@ -91,7 +128,7 @@ def import_library() -> Any:
     return library
 
 
-def open_model(checkpoint: Path, plan: NeuronPlan, shape: ModelShape) -> Any:
+def _open(checkpoint: Path, plan: NeuronPlan, shape: ModelShape) -> Any:
     """The library's model object: weights are read, nothing is compiled or on the device yet."""
     library = import_library()
     config = importlib.import_module("transformers_neuronx.config")
@@ -112,10 +149,25 @@ def open_model(checkpoint: Path, plan: NeuronPlan, shape: ModelShape) -> Any:
     return model
 
 
-def load_model(checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None) -> LibraryModel:
-    """Onto the device: from the compiled graphs in `graphs`, or by compiling (minutes to an hour) when it is None."""
-    model = open_model(checkpoint, plan, shape)
-    if graphs is not None:
-        model.load(str(graphs))
-    model.to_neuron()
-    return LibraryModel(model, plan)
+def _report_stages(model: Any, on_stage: OnStage) -> None:
+    """Let `on_stage` hear of the parts of `to_neuron`, each when it has passed."""
+
+    def timed(run: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            began_s = time.monotonic()
+            result = run(*args, **kwargs)
+            on_stage(stage, time.monotonic() - began_s)
+            return result
+
+        return wrapped
+
+    for method, stage in _STAGES.items():
+        setattr(model, method, timed(getattr(model, method), stage))
+
+
+def _version(distribution: str) -> str:
+    """Its version without the build's suffix; a source tree on PYTHONPATH has none."""
+    try:
+        return importlib.metadata.version(distribution).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return "source"

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serving.engine.runners.neuron.plan import ModelShape, NeuronPlan, PlanError
+from serving.engine.runners.neuron.plan import BITS, ModelShape, NeuronPlan, PlanError
 
 GIB = 1 << 30
-_BYTES = {"bf16": 2, "f16": 2, "f32": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +45,14 @@ class MemoryEstimate:
 
 def kv_bytes_per_token(shape: ModelShape, amp: str) -> int:
     """Bytes that one position of one slot takes, over all cores: keys and values of every layer."""
-    return 2 * shape.layers * shape.kv_heads * shape.head_dim * _BYTES[amp]
+    return 2 * shape.layers * shape.kv_heads * shape.head_dim * BITS[amp] // 8
 
 
 def estimate(
     plan: NeuronPlan, shape: ModelShape, *, core_bytes: int = 16 * GIB, reserve_bytes: int = 3 * GIB
 ) -> MemoryEstimate:
     """What each core holds. The embedding stays on the host; norms (1 MB) are in the reserve."""
-    weights = (shape.linear_parameters + shape.head_parameters) * _BYTES[plan.amp]
+    weights = (shape.linear_parameters + shape.head_parameters) * BITS[plan.amp] // 8
     cache = plan.slots * plan.positions * kv_bytes_per_token(shape, plan.amp)
     return MemoryEstimate(weights // plan.tp_degree, cache // plan.tp_degree, reserve_bytes, core_bytes)
 

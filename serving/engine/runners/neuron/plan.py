@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from serving.errors import SetupError
+
 MISTRAL = "MistralForCausalLM"
+BITS = {"bf16": 16, "f16": 16, "f32": 32}  # of an element, by `amp`
 ROPE_THETA_IF_ABSENT = 10_000.0  # the library's silent fallback (P9)
 
 
-class PlanError(ValueError):
-    """The plan and the model, or the plan and the chip, do not go together; one sentence that says what to change."""
+class PlanError(SetupError):
+    """The plan and the model, or the plan and the chip, do not go together; the message says what to change."""
 
 
 class Sampling(str, Enum):
@@ -112,12 +115,7 @@ class NeuronPlan:
             raise PlanError(
                 f"the largest prefill bucket {self.longest_prompt} exceeds the largest decode bucket {self.positions}"
             )
-        window = sliding_window(config)
-        if window is not None and window < self.positions:
-            raise PlanError(
-                f"the checkpoint's sliding window of {window} tokens is shorter than the largest decode bucket {self.positions}, for "
-                "which the library builds no graph: take Mistral v0.3, which has none, or set decode_buckets up to the window (P7)"
-            )
+        _check_no_window(config)
         if self.sampling is Sampling.DEVICE and not 1 <= self.global_top_k <= shape.vocabulary // self.tp_degree:
             raise PlanError(
                 f"global_top_k {self.global_top_k} must lie in 1 to vocabulary / tp_degree = {shape.vocabulary // self.tp_degree}"
@@ -135,10 +133,20 @@ class NeuronPlan:
         return next(bucket for bucket in self.prefill_buckets if bucket >= prompt_tokens)
 
 
-def sliding_window(config: Mapping[str, Any]) -> int | None:
-    """The window that Hugging Face's class would use: an absent key means 4096 there, not none (P8)."""
-    window = config.get("sliding_window", 4096)
-    return None if window is None else int(window)
+def _check_no_window(config: Mapping[str, Any]) -> None:
+    """Only full attention: beyond the window the library builds no graph (P7), within it one n×n mask a layer (P8)."""
+    if "sliding_window" not in config:
+        raise PlanError(
+            'config.json does not mention sliding_window, which Hugging Face\'s class takes for 4096: add "sliding_window": null if the '
+            "model has none (P8)"
+        )
+    window = config["sliding_window"]
+    if window is not None:
+        raise PlanError(
+            f"the checkpoint attends within a sliding window of {window} tokens, as Mistral v0.1 does, and past it the library builds no "
+            f"graph (P7): take Mistral-7B-Instruct-v0.3, which has none. Up to {window} positions the maths is the same without: "
+            'there "sliding_window": null in config.json serves, too (P8)'
+        )
 
 
 def _check_ascending(name: str, buckets: Sequence[int]) -> None:

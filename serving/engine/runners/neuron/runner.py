@@ -6,8 +6,9 @@ almost nothing: what it would take in silence and answer with another slot's tex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 
 from serving.engine.request import SamplingParams
 from serving.engine.runner import Decode, PromptChunk, RunnerError, RunnerSpec, StepOutput
-from serving.engine.runners.neuron.plan import NeuronPlan, Sampling
+from serving.engine.runners.neuron.plan import ModelShape, NeuronPlan, Sampling
 
 Ids = NDArray[np.int64]
+OnStage = Callable[[str, float], None]  # a start-up stage that has passed, and its seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,23 @@ class NeuronModel(Protocol):
 
     def set_sampling_rows(self, rows: Sequence[SamplingRow]) -> None:
         """One row for each slot, by slot number."""
+
+
+class NeuronLibrary(Protocol):
+    """What the setting `neuron.library` names: a module that brings a model onto a device."""
+
+    def versions(self) -> Mapping[str, str]:
+        """Of what a compiled graph depends on, by distribution."""
+
+    def load_model(
+        self, checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None, on_stage: OnStage
+    ) -> NeuronModel:
+        """A model that computes, from the graphs in a folder, or by compiling them now. Raises PlanError."""
+
+    def compile_graphs(
+        self, checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, into: Path, on_stage: OnStage
+    ) -> None:
+        """One file for each graph. Raises PlanError."""
 
 
 class NeuronRunner:

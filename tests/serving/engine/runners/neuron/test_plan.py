@@ -22,6 +22,7 @@ V03: dict[str, Any] = {
     "rope_theta": 1000000.0,
     "sliding_window": None,
 }
+V02 = V03 | {"vocab_size": 32000}
 V01 = V03 | {"vocab_size": 32000, "rope_theta": 10000.0, "sliding_window": 4096}
 PLAN = NeuronPlan(16, (512, 1024, 2048), (128, 512, 1024, 2048), Sampling.DEVICE)
 
@@ -35,18 +36,16 @@ def test_the_suggested_plan_goes_with_mistral_v03() -> None:
     assert (PLAN.positions, PLAN.longest_prompt) == (2048, 2048)
 
 
-def test_p7_v01s_window_is_refused_where_a_bucket_exceeds_it() -> None:
-    _check(config=V01)  # within the window both kinds of attention agree
-    with pytest.raises(
-        PlanError, match=r"sliding window of 4096 tokens is shorter than the largest decode bucket 8192.*v0.3"
-    ):
-        _check(replace(PLAN, decode_buckets=(2048, 8192)), V01)
+def test_p7_v01_is_refused_for_its_window_and_v02_is_not() -> None:
+    _check(config=V02)
+    with pytest.raises(PlanError, match=r"sliding window of 4096 tokens, as Mistral v0.1.*Mistral-7B-Instruct-v0.3"):
+        _check(config=V01)
 
 
 def test_p8_an_absent_window_is_hugging_faces_default_and_not_none() -> None:
     config = {key: value for key, value in V03.items() if key != "sliding_window"}
-    with pytest.raises(PlanError, match="sliding window of 4096"):
-        _check(replace(PLAN, decode_buckets=(8192,)), config)
+    with pytest.raises(PlanError, match='takes for 4096: add "sliding_window": null'):
+        _check(config=config)
 
 
 def test_p9_a_checkpoint_without_rope_theta_is_refused_instead_of_served_as_garbage() -> None:
@@ -88,7 +87,7 @@ def test_a_step_costs_the_bucket_of_its_longest_sequence() -> None:
 
 
 def test_the_arithmetic_is_the_references() -> None:
-    shape = ModelShape.from_config(V01)
+    shape = ModelShape.from_config(V02)
     assert shape.linear_parameters == 32 * 218_103_808
     assert shape.head_parameters == 131_072_000
     assert kv_bytes_per_token(shape, "bf16") == 131_072
