@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,14 +21,14 @@ NEEDED = {
 
 
 @pytest.fixture(scope="session")
-def device() -> Iterator[Device]:
+def device() -> Device:
     """The emulated device, and with it a library that can be imported."""
     absent = [text for module, text in NEEDED.items() if find_spec(module) is None]
     if absent:
         pytest.skip(f"the vendor's library is on no public index; this needs {' and '.join(absent)}")
     from tests.neuron_emulation.emulator.packages import install
 
-    yield install()
+    return install()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 class Enumeration:
     """A protocol-buffer enum: its names are attributes with numbers, `Name` and `Value` go between the two."""
 
-    def __init__(self, *names: str) -> None:
-        self._names = names
-        for number, name in enumerate(names):
+    def __init__(self, names: str) -> None:
+        self._names = names.split()
+        for number, name in enumerate(self._names):
             setattr(self, name, number)
 
     def __getattr__(self, name: str) -> int:
@@ -25,49 +25,11 @@ class Enumeration:
 
 # XLA's element types, in the order of its own file.
 PrimitiveType = Enumeration(
-    # fmt: off
-    "PRIMITIVE_TYPE_INVALID",
-    "PRED",
-    "S8",
-    "S16",
-    "S32",
-    "S64",
-    "U8",
-    "U16",
-    "U32",
-    "U64",
-    "F16",
-    "F32",
-    "F64",
-    "TUPLE",
-    "OPAQUE_TYPE",
-    "C64",
-    "BF16",
-    "TOKEN",
-    "C128",
-    "F8E5M2",
-    "F8E4M3FN",
-    # fmt: on
+    "PRIMITIVE_TYPE_INVALID PRED S8 S16 S32 S64 U8 U16 U32 U64 F16 F32 F64 TUPLE OPAQUE_TYPE C64 BF16 TOKEN C128 F8E5M2 F8E4M3FN"
 )
 # The element types of a compiled graph's description.
 DataType = Enumeration(
-    # fmt: off
-    "UNDEFINED",
-    "FLOAT",
-    "UINT8",
-    "INT8",
-    "UINT16",
-    "INT16",
-    "INT32",
-    "INT64",
-    "STRING",
-    "BOOL",
-    "FLOAT16",
-    "DOUBLE",
-    "UINT32",
-    "UINT64",
-    "BFLOAT16",
-    # fmt: on
+    "UNDEFINED FLOAT UINT8 INT8 UINT16 INT16 INT32 INT64 STRING BOOL FLOAT16 DOUBLE UINT32 UINT64 BFLOAT16"
 )
 
 
