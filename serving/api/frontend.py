@@ -25,6 +25,7 @@ from serving.telemetry.request_log import RequestRecord
 
 # Longer prompts are encoded in a thread, so that their milliseconds do not stall every stream of this replica.
 _INLINE_CHARACTERS = 16_384
+_CHARACTERS_OF_A_TURN = 32  # that the template adds, about
 
 T = TypeVar("T")
 Prompt = tuple[int, ...]
@@ -94,7 +95,7 @@ class Frontend:
         arrived_s = self._clock.now()
         self._check(asked, prompts=1)
         messages = [message.as_template_input() for message in asked.messages]
-        size = sum(len(message["content"]) for message in messages)
+        size = sum(len(message["content"]) + _CHARACTERS_OF_A_TURN for message in messages)
         prompt = await _inline_or_thread(size, lambda: self._encoder.chat(messages))
         return self._answer(_CHAT, asked, caller, [prompt], arrived_s=arrived_s)
 
