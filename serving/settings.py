@@ -64,7 +64,7 @@ Buckets = Annotated[tuple[int, ...], BeforeValidator(_split)]
 
 
 class NeuronSettings(_Group):
-    """runner.kind `neuron` only: what is compiled for the chip. Every field down to fuse_qkv changes the graphs."""
+    """runner.kind `neuron` only: what is compiled for the chip. Every field down to model_revision is part of the artifacts' key."""
 
     decode_buckets: Buckets = Field(
         (512, 1024, 2048),
@@ -83,10 +83,14 @@ class NeuronSettings(_Group):
     amp: Literal["bf16", "f16", "f32"] = Field("bf16", description="Element type of weights and cache.")
     attention_layout: Literal["BSH", "HSB"] = Field("BSH", description="Order of batch, sequence and hidden axes.")
     fuse_qkv: bool = Field(True, description="One product for queries, keys and values.")
+    model_revision: str = Field(
+        "", description="Commit of the checkpoint in its repository; noted with the compiled graphs and compared."
+    )
     artifacts: str | None = Field(
         None,
         description="Compiled graphs: a folder or `s3://bucket/prefix`; without it a start compiles, minutes to an hour.",
     )
+    transfers: int = Field(8, ge=1, description="Files of the artifacts that are checked or fetched at once.")
     compile_workers: int = Field(
         1, ge=1, description="Compiler processes at once; each holds a whole graph in host memory."
     )
@@ -143,6 +147,16 @@ class ApiSettings(_Group):
     page: bool = Field(True, description="Serve the chat page at /ui.")
 
 
+class StartupSettings(_Group):
+    """From process start to the first caller."""
+
+    budget_s: float = Field(
+        1800.0,
+        gt=0,
+        description="Past it the log and a metric name the stage that runs; a pod's startup probe has to allow more.",
+    )
+
+
 class ListenSettings(_Group):
     """`python -m serving run` only: under Ray Serve the http_options of the Serve config say this."""
 
@@ -162,6 +176,7 @@ class Settings(BaseSettings):
     neuron: NeuronSettings = NeuronSettings()
     engine: EngineSettings = EngineSettings()
     api: ApiSettings = ApiSettings()
+    startup: StartupSettings = StartupSettings()
     listen: ListenSettings = ListenSettings()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def plan(request: pytest.FixtureRequest) -> NeuronPlan:
 @pytest.fixture(scope="module")
 def watch(plan: NeuronPlan, checkpoint: Path, device: Device) -> Watch:
     shape = ModelShape.from_config(CONFIG)
-    return Watch(library.load_model(checkpoint, plan, shape, graphs=None, on_stage=lambda *_: None))
+    return Watch(library.load_model(checkpoint, plan, shape, graphs=None, stage=nullcontext))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ Each test calls the model past our runner, which would have refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ Call = Callable[..., Logits]
 
 
 def _load(checkpoint: Path, plan: NeuronPlan, *, graphs: Path | None = None) -> library.LibraryModel:
-    return library.load_model(checkpoint, plan, SHAPE, graphs=graphs, on_stage=lambda *_: None)
+    return library.load_model(checkpoint, plan, SHAPE, graphs=graphs, stage=nullcontext)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_p9_a_rope_theta_that_the_library_reads_otherwise_is_refused(
 ) -> None:
     other = ModelShape.from_config(CONFIG | {"rope_theta": 10_000.0})
     with pytest.raises(PlanError, match=r"library reads rope_theta 1e\+06, the checkpoint says 10000"):
-        library.load_model(checkpoint, PLAN, other, graphs=None, on_stage=lambda *_: None)
+        library.load_model(checkpoint, PLAN, other, graphs=None, stage=nullcontext)
 
 
 def test_p13_rows_by_slot_need_dynamic_and_ours_are(device: Device) -> None:
@@ -146,7 +147,7 @@ def test_p14_the_compilers_number_is_set(device: Device) -> None:
 
 
 def test_p15_graphs_of_another_plan_are_not_found(checkpoint: Path, device: Device, tmp_path: Path) -> None:
-    library.compile_graphs(checkpoint, PLAN, SHAPE, into=tmp_path, on_stage=lambda *_: None)
+    library.compile_graphs(checkpoint, PLAN, SHAPE, into=tmp_path, stage=nullcontext)
     assert len(list(tmp_path.glob("*.neff"))) == 4
     _load(checkpoint, PLAN, graphs=tmp_path)
     with pytest.raises(FileNotFoundError):

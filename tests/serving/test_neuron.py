@@ -14,9 +14,11 @@ import pytest
 
 from serving import neuron
 from serving.assembly import Chatbot, assemble
+from serving.engine.clock import VirtualClock
 from serving.engine.request import SamplingParams
 from serving.errors import SetupError
 from serving.settings import Settings
+from serving.startup import Stages
 from tests.support import asgi
 from tests.support.api import CountingSink
 from tests.support.neuron_settings import checkpoint, neuron_settings
@@ -34,6 +36,10 @@ async def chatbot(model: Path, request: pytest.FixtureRequest) -> AsyncIterator[
     made = await _assembled(neuron_settings(model, sampling=request.param))
     yield made
     await made.close(drain_s=5)
+
+
+def _stages() -> Stages:
+    return Stages(CountingSink(), VirtualClock(), budget_s=60)
 
 
 async def _assembled(settings: Settings) -> Chatbot:
@@ -117,16 +123,16 @@ async def test_the_canary_proves_prefill_and_decode_before_anyone_is_let_in(
 
 
 def test_everything_that_needs_no_library_is_checked_without_it(model: Path) -> None:
-    planned = neuron.plan(neuron_settings(model, library="no.such.module"))
-    assert planned.memory.fits
-    with pytest.raises(SetupError, match=r"neuron\.library no\.such.module cannot be imported"):
-        neuron.open_neuron(neuron_settings(model, library="no.such.module"), on_stage=lambda *_: None)
+    settings = neuron_settings(model, library="no.such.module")
+    assert neuron.plan(settings).memory.fits
+    with pytest.raises(SetupError, match=r"neuron\.library no\.such\.module cannot be imported"):
+        neuron.open_neuron(settings, stages=_stages())
 
 
 @pytest.mark.skipif(find_spec("transformers_neuronx") is not None, reason="the vendor's library is installed")
 def test_without_the_vendors_library_the_start_says_what_is_needed(model: Path) -> None:
     with pytest.raises(SetupError, match="needs the Neuron image"):
-        neuron.open_neuron(neuron_settings(model, library=neuron.LIBRARY), on_stage=lambda *_: None)
+        neuron.open_neuron(neuron_settings(model, library=neuron.LIBRARY), stages=_stages())
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,7 @@ def test_buckets_can_be_written_as_a_flag_writes_them(model: Path) -> None:
 
 
 def test_the_runner_says_of_itself_what_the_plan_says(model: Path) -> None:
-    runner, folder = neuron.open_neuron(neuron_settings(model), on_stage=lambda *_: None)
+    runner, folder = neuron.open_neuron(neuron_settings(model), stages=_stages())
     assert folder.model_id == "tiny-mistral"
     assert runner.spec == replace(runner.spec, slots=2, positions=256, longest_prompt=128, samples_on_device=True)
     assert (runner.spec.splits_prompts, runner.spec.reproducible) == (False, False)

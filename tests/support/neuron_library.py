@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from serving.engine.runners.neuron.plan import ModelShape, NeuronPlan, PlanError
-from serving.engine.runners.neuron.runner import OnStage
+from serving.engine.runners.neuron.runner import Stage
 from tests.support.neuron_model import ContractModel
 
 VERSIONS = {"transformers-neuronx": "contract.fake", "neuronx-cc": "none", "torch-neuronx": "none"}
@@ -22,22 +22,23 @@ def versions() -> dict[str, str]:
 
 
 def load_model(
-    checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None, on_stage: OnStage
+    checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None, stage: Stage
 ) -> ContractModel:
     """The fake; with `graphs`, each of them must be there."""
-    on_stage("weights", 0.0)
-    for name, content in _graphs(plan, shape):
-        if graphs is not None and (graphs / name).read_bytes() != content:
-            raise PlanError(f"{name} is not the graph that it is named after")
-    on_stage("graphs", 0.0)
-    return ContractModel(plan, vocabulary=shape.vocabulary)
+    with stage("weights"):
+        model = ContractModel(plan, vocabulary=shape.vocabulary)
+    with stage("graphs"):
+        for name, content in _graphs(plan, shape):
+            if graphs is not None and (graphs / name).read_bytes() != content:
+                raise PlanError(f"{name} is not the graph that it is named after")
+    return model
 
 
-def compile_graphs(checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, into: Path, on_stage: OnStage) -> None:
+def compile_graphs(checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, into: Path, stage: Stage) -> None:
     """One file for each bucket."""
-    for name, content in _graphs(plan, shape):
-        (into / name).write_bytes(content)
-    on_stage("compile", 0.0)
+    with stage("compile"):
+        for name, content in _graphs(plan, shape):
+            (into / name).write_bytes(content)
 
 
 def _graphs(plan: NeuronPlan, shape: ModelShape) -> Iterator[tuple[str, bytes]]:

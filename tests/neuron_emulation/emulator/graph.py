@@ -102,9 +102,7 @@ class TupleType(_MakesNodes):
 class Node:
     """One operation's result; the library calls it a shape and reads `dtype` and `sizes` of it."""
 
-    def __init__(
-        self, scribe: Scribe, operation: str, made_by: Any, operands: tuple[Node, ...], attributes: Any
-    ) -> None:
+    def __init__(self, scribe: Scribe, operation: str, made_by: Any, operands: Sequence[Node], attributes: Any) -> None:
         self.scribe = scribe
         self.operation = operation
         self.operands = operands

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.engine.runners.neuron.plan import ModelShape, NeuronPlan, PlanError, Sampling
-from serving.engine.runners.neuron.runner import GREEDY, Ids, OnStage, SamplingRow
+from serving.engine.runners.neuron.runner import GREEDY, Ids, SamplingRow, Stage
 
 DISTRIBUTIONS = ("transformers-neuronx", "neuronx-cc", "torch-neuronx")
 # The methods of the library's model that `to_neuron` calls, and what they are as stages of a start.
@@ -57,24 +56,24 @@ def versions() -> dict[str, str]:
 
 
 def load_model(
-    checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None, on_stage: OnStage
+    checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None, stage: Stage
 ) -> LibraryModel:
     """Onto the device: from the compiled graphs in `graphs`, or by compiling (minutes to an hour) when it is None."""
     model = _open(checkpoint, plan, shape)
-    _report_stages(model, on_stage)
+    _time_parts(model, stage)
     if graphs is not None:
         model.load(str(graphs))
     model.to_neuron()
     return LibraryModel(model, plan)
 
 
-def compile_graphs(checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, into: Path, on_stage: OnStage) -> None:
+def compile_graphs(checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, into: Path, stage: Stage) -> None:
     """Compile on this machine, with or without a chip, and write one file for each graph.
 
     The graphs are the same either way. Compiling needs the weights, because the library takes shapes from them.
     """
     model = _open(checkpoint, plan, shape)
-    _report_stages(model, on_stage)
+    _time_parts(model, stage)
     model.cpu_compile()
     model.save(str(into))
 
@@ -149,20 +148,18 @@ def _open(checkpoint: Path, plan: NeuronPlan, shape: ModelShape) -> Any:
     return model
 
 
-def _report_stages(model: Any, on_stage: OnStage) -> None:
-    """Let `on_stage` hear of the parts of `to_neuron`, each when it has passed."""
+def _time_parts(model: Any, stage: Stage) -> None:
+    """Make each part of `to_neuron` a stage of the start."""
 
-    def timed(run: Callable[..., Any], stage: str) -> Callable[..., Any]:
+    def timed(run: Callable[..., Any], name: str) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            began_s = time.monotonic()
-            result = run(*args, **kwargs)
-            on_stage(stage, time.monotonic() - began_s)
-            return result
+            with stage(name):
+                return run(*args, **kwargs)
 
         return wrapped
 
-    for method, stage in _STAGES.items():
-        setattr(model, method, timed(getattr(model, method), stage))
+    for method, name in _STAGES.items():
+        setattr(model, method, timed(getattr(model, method), name))
 
 
 def _version(distribution: str) -> str:

@@ -7,6 +7,7 @@ almost nothing: what it would take in silence and answer with another slot's tex
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,7 @@ from serving.engine.runner import Decode, PromptChunk, RunnerError, RunnerSpec, 
 from serving.engine.runners.neuron.plan import ModelShape, NeuronPlan, Sampling
 
 Ids = NDArray[np.int64]
-OnStage = Callable[[str, float], None]  # a start-up stage that has passed, and its seconds
+Stage = Callable[[str], AbstractContextManager[object]]  # times a part of the start, by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,12 @@ class NeuronLibrary(Protocol):
         """Of what a compiled graph depends on, by distribution."""
 
     def load_model(
-        self, checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None, on_stage: OnStage
+        self, checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, graphs: Path | None, stage: Stage
     ) -> NeuronModel:
         """A model that computes, from the graphs in a folder, or by compiling them now. Raises PlanError."""
 
     def compile_graphs(
-        self, checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, into: Path, on_stage: OnStage
+        self, checkpoint: Path, plan: NeuronPlan, shape: ModelShape, *, into: Path, stage: Stage
     ) -> None:
         """One file for each graph. Raises PlanError."""
 
