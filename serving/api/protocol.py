@@ -87,10 +87,11 @@ class _Generating(_Wire):
 
     model: str
     max_tokens: int | None = Field(None, ge=1)
-    temperature: float = Field(1.0, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=-1)  # 0 or -1: the whole vocabulary
-    min_p: float = Field(0.0, ge=0, le=1)
+    # None: what the model's own generation_config.json recommends, else 1, 1, 0 and 0, as vLLM does it.
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1)  # 0 or -1: the whole vocabulary
+    min_p: float | None = Field(None, ge=0, le=1)
     min_tokens: int = Field(0, ge=0)
     ignore_eos: bool = False
     stop: Text | Texts = []
