@@ -122,8 +122,14 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
 
 
 def profile_of(environment: Environment) -> tuple[Profile, bool]:
-    """The profile, and whether it was asked for: else only its prompts are used."""
-    name = environment.parsed_options.chat_profile if environment.parsed_options else ""
+    """The profile, and whether it was asked for: else only its prompts are used.
+
+    `python -m loadtest run` hands it over whole, to its workers too, which then need no file.
+    """
+    options = environment.parsed_options
+    if text := getattr(options, session.PROFILE_JSON, ""):
+        return Profile.model_validate_json(text), True
+    name = getattr(options, "chat_profile", "")
     return read(profiles.find(name or ORDINARY)), bool(name)
 
 

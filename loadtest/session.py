@@ -26,6 +26,7 @@ from loadtest.traffic import Traffic
 
 RECORDS = "chat_records"  # worker -> master
 CLOSE = "chat_close"  # master -> worker
+PROFILE_JSON = "chat_profile_json"  # the option under which a whole profile travels
 _REPORT_EVERY_S = 1.0
 _ATTRIBUTE = "chat_session"
 

@@ -6,6 +6,8 @@ when it was deployed.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,3 +23,12 @@ class Settings(BaseSettings):
     api_key: str | None = Field(None, description="Sent as a bearer token.")
     dashboard_url: str | None = Field(None, description="Ray's dashboard, for the observer of Serve.")
     dashboard_token: str | None = Field(None, description="Ray's token, where its dashboard wants one.")
+    cache_home: Path = Field(
+        Path.home() / ".cache",
+        validation_alias="XDG_CACHE_HOME",
+        description="Under it, in our folder, a deployed target keeps its state.",
+    )
+
+    def state_file(self, target: str) -> Path:
+        """Where the deployed target `target` writes down its addresses."""
+        return self.cache_home / "trainium-chatbot" / target / "state.json"
