@@ -1,0 +1,65 @@
+# The whole user surface. `make help` prints itself; docs/architecture.md says what stands behind it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export PYTHONPATH := $(CURDIR)
+
+TARGET ?= local
+PROMPT ?= What is the capital of France?
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+##@ Use it
+deploy: setup-$(TARGET)  ## Stand the chatbot up on TARGET (local) and return when a real chat request was answered
+	@$(PY) -m cluster deploy $(TARGET)
+status: setup-$(TARGET)  ## What runs where on TARGET, and is it healthy
+	@$(PY) -m cluster status $(TARGET)
+chat: setup-$(TARGET)  ## One streamed answer in the terminal: make chat PROMPT="…"
+	@$(PY) -m cluster chat $(TARGET) --prompt "$(PROMPT)"
+destroy: setup-$(TARGET)  ## Remove from TARGET exactly what deploy made
+	@$(PY) -m cluster destroy $(TARGET)
+
+##@ Work on it
+test: $(VENV)/dev.stamp page  ## The tests that need nothing but the package registry; a few minutes
+	$(PY) -m serving model prepare
+	$(PY) -m pytest -m "not slow"
+check: lint test test-pythons test-slow  ## What CI runs
+lint: $(VENV)/dev.stamp  ## Format, lint, types, import contracts, generated docs unchanged
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy .
+	$(VENV)/bin/lint-imports
+	$(PY) -m docs.generate --check
+test-pythons: $(VENV)-3.10/dev-neuron.stamp $(VENV)-3.13/dev.stamp  ## Unit tests on Python 3.10 with the Neuron image's pins, and on 3.13
+	$(VENV)-3.10/bin/python -m pytest -m "not slow and not ray and not browser and not cluster"
+	$(VENV)-3.13/bin/python -m pytest -m "not slow and not ray and not browser and not cluster"
+test-slow: $(VENV)/dev.stamp page  ## The tests that take minutes
+	$(PY) -m pytest -m slow
+docs: $(VENV)/dev.stamp  ## Generate docs/reference anew
+	$(PY) -m docs.generate
+bench: $(VENV)/dev.stamp page  ## The performance suite: ratios, side by side in one run
+	$(PY) -m bench
+lock: $(VENV)/dev.stamp  ## Resolve requirements/*.txt anew
+	requirements/lock
+
+help:  ## This page
+	@awk 'BEGIN {FS = ":.*  ## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*  ## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# What the targets above stand on: environments from the locks, the page's two libraries by npm.
+setup-local: $(VENV)/cpu.stamp page
+setup-eks setup-rehearsal: $(VENV)/cluster.stamp
+page: $(if $(shell command -v npm),,$(VENV)/page.stamp)
+
+$(VENV)/bin/python:
+	@requirements/venv $(PYTHON) $(VENV)
+$(VENV)-%/bin/python:
+	@requirements/venv python$* $(VENV)-$*
+.SECONDEXPANSION:
+%.stamp: requirements/$$(basename $$(notdir $$@)).txt | $$(dir $$@)bin/python
+	@echo "Installing $< into $(@D)"
+	@$(@D)/bin/python -m pip install --disable-pip-version-check --require-hashes --quiet -r $<
+	@touch $@
+
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :) setup-local setup-eks setup-rehearsal
+.SECONDARY:
