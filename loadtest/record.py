@@ -46,6 +46,7 @@ class Record:
     pooled: bool = False
     replica: str | None = None  # x-replica-id
     request_id: str | None = None  # x-request-id
+    fingerprint: str | None = None  # system_fingerprint: the runner behind the answer
     error: str | None = None
 
     @property

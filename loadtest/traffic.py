@@ -124,5 +124,6 @@ def _record(request: ChatRequest, due: Due, answer: Answer, dispatched_s: float)
         pooled=request.pooled,
         replica=answer.headers.get("x-replica-id"),
         request_id=answer.headers.get("x-request-id"),
+        fingerprint=answer.fingerprint,
         error=answer.error,
     )

@@ -25,6 +25,7 @@ class Answer:
     finish_reason: str | None = None
     terminated: bool = False  # data: [DONE]
     usage: dict[str, Any] | None = None
+    fingerprint: str | None = None  # system_fingerprint: which runner, in which precision
     error: str | None = None
     stream_failed: bool = False
     attempts: int = 0
@@ -56,6 +57,7 @@ class Answer:
     def _on_chunk(self, event: dict[str, Any], at_s: float) -> None:
         if isinstance(event.get("usage"), dict):
             self.usage = event["usage"]
+        self.fingerprint = event.get("system_fingerprint") or self.fingerprint
         for choice in event.get("choices") or ():
             content = (choice.get("delta") or {}).get("content")
             if content:  # a chunk that only carries the role is not a token

@@ -11,6 +11,7 @@ from loadtest import honesty, metrics, slo
 from loadtest.record import Outcome, Record
 from loadtest.report import cost, series, summary
 from loadtest.run_result import Run
+from loadtest.spec import Profile
 from loadtest.timeline import Chain
 from loadtest.verdict import Scaling, Verdict, judge, overall
 
@@ -53,6 +54,8 @@ def build(run: Run, *, verify: bool, target: Mapping[str, Any], versions: Mappin
         "seed": profile.seed,
         "profile": profile.model_dump(mode="json"),
         "model": run.model,
+        "fingerprints": sorted({record.fingerprint for record in records if record.fingerprint}),
+        "load": _load_in_words(profile),
         "target": dict(target),
         "versions": dict(versions),
         "started_at": datetime.fromtimestamp(run.started_unix_s, timezone.utc).isoformat(timespec="milliseconds"),
@@ -98,6 +101,13 @@ def _traffic(run: Run, measured: Sequence[Record]) -> dict[str, Any]:
         "errors": _errors(run.records),
         "by_replica": _by_replica(run.records),
     }
+
+
+def _load_in_words(profile: Profile) -> str:
+    if profile.loop == "closed":
+        return " → ".join(f"{stage.users} users for {stage.duration_s:g} s" for stage in profile.stages)
+    arrivals = "Poisson" if profile.process == "poisson" else "even"
+    return f"{arrivals} arrivals for {profile.duration_s:g} s in {len(profile.stages)} stages"
 
 
 def _honesty(run: Run, measured: Sequence[Record]) -> dict[str, Any]:

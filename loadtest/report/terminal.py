@@ -18,6 +18,8 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"  profile  {profile['name']} ({profile['loop']} loop, seed {document['seed']}), {profile['description']}"
     yield f"  target   {target['name']} at {target['base_url']}, model {document['model']}"
+    yield f"  load     {document['load']}"
+    yield f"  runner   {', '.join(document['fingerprints']) or 'did not say (no system_fingerprint)'}"
     yield (
         f"  rate     offered {total['offered_per_s']:.2f}/s, achieved {total['achieved_per_s']:.2f}/s, "
         f"completed {total['completed_per_s']:.2f}/s, {total['tokens']['completion_per_s']:.1f} tokens/s"

@@ -122,6 +122,7 @@ def test_many_streams_at_once_keep_their_events_apart(tmp_path: Path) -> None:
         client = ChatClient(Endpoint.parse(server.url), asked.sending, clock=time.monotonic)
         answers = [Answer() for _ in range(40)]
         gevent.joinall([gevent.spawn(client.ask, prompts.request(asked, i), a) for i, a in enumerate(answers)])
+        client.close()
     assert Counter(answer.outcome() for answer in answers) == {Outcome.OK: 40}
     assert Counter(truth.tokens for truth in server.truths()) == {6: 40}
     assert {len(answer.token_s) for answer in answers} == {6}
