@@ -34,8 +34,12 @@ def _validate(path: Path, root: yaml.Node, document: Any) -> Profile:
     try:
         profile = Profile.model_validate(document)
     except ValidationError as error:
+        found = [(e["loc"], e["msg"]) for e in error.errors()]
+        inner = {loc[:n] for loc, _ in found for n in range(len(loc))}  # what only fails because a part of it does
         faults = [
-            f"{path}:{_line(root, e['loc'])}: {_place(root, e['loc'])}{_sentence(e['msg'])}" for e in error.errors()
+            f"{path}:{_line(root, loc)}: {_place(root, loc)}{_sentence(text)}"
+            for loc, text in found
+            if loc not in inner or loc == ()
         ]
         raise UsageError("\n".join(faults)) from error
     try:

@@ -180,10 +180,12 @@ def _sentence(
         link = scaling.broken_link
         return f"Autoscaling failed at {link.stage} after {link.waited_s:.1f} s: {link.reason}."
     if verdict is Verdict.SLO_FAILED:
-        return "; ".join(
-            f"{o.name} is {'unknown' if o.observed is None else f'{o.observed:.1%}'}, promised {o.limit:.1%}"
-            for o in objectives if not o.passed
-        ) + "."  # fmt: skip
+        missed = [f"{o.name} is {'unknown' if o.observed is None else f'{o.observed:.1%}'}, promised {o.limit:.1%}"
+                  for o in objectives if not o.passed]  # fmt: skip
+        scaled = (
+            f"It scaled from {scaling.replicas.before} to {scaling.replicas.observed} replicas, but " if scaling else ""
+        )
+        return f"{scaled}{'a promise was missed' if scaled else 'A promise was missed'}: {'; '.join(missed)}."
     if scaling is not None:
         return (
             f"It scaled from {scaling.replicas.before} to {scaling.replicas.observed} replicas under load "

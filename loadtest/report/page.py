@@ -106,7 +106,7 @@ def _ms(value_s: float | None) -> str:
 
 
 def _share(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.4g} %"
+    return "–" if share is None else f"{100 * share:.3g} %" if share < 0.9995 or share >= 1 else "99.9 %"
 
 
 def _number(value: float | None) -> str:

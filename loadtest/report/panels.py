@@ -59,22 +59,22 @@ def _rates(document: Mapping[str, Any]) -> Panel:
     lines = (
         ("c-muted", "offered", "offered_per_s"),
         ("c-1", "achieved", "achieved_per_s"),
-        ("c-bad", "failed", "failed_per_s"),
+        *((("c-bad", "failed", "failed_per_s"),) if any(series["failed_per_s"]) else ()),
     )
-    return _lines(document, "Requests per second", "1/s", lines, most=_most(series, *(key for _, _, key in lines)))
+    return _lines(document, "Requests per second", lines, most=_most(series, *(key for _, _, key in lines)))
 
 
 def _ttft(document: Mapping[str, Any]) -> Panel:
     lines = (("c-2", "p95", "ttft_p95_s"), ("c-1", "p50", "ttft_p50_s"))
     limit = document["slo_limits"]["ttft_s"]
-    return _lines(document, "Time to first token, from the scheduled instant", "s", lines,
+    return _lines(document, "Time to first token, from the scheduled instant, in seconds", lines,
                   most=_most(document["series"], "ttft_p95_s"), limit=limit, limit_text=f"SLO {limit:g} s" if limit else "")  # fmt: skip
 
 
 def _itl(document: Mapping[str, Any]) -> Panel:
     lines = (("c-2", "p95", "itl_p95_s"), ("c-1", "p50", "itl_p50_s"))
     limit = document["slo_limits"]["itl_s"]
-    return _lines(document, "Inter-token latency", "ms", lines, scale=1e3, most=_most(document["series"], "itl_p95_s") * 1e3,
+    return _lines(document, "Inter-token latency, in milliseconds", lines, scale=1e3, most=_most(document["series"], "itl_p95_s") * 1e3,
                   limit=limit * 1e3 if limit else None, limit_text=f"SLO {limit * 1e3:g} ms" if limit else "")  # fmt: skip
 
 
@@ -83,7 +83,6 @@ def _in_flight(document: Mapping[str, Any]) -> Panel:
     return _lines(
         document,
         "Requests in flight, and those that wait",
-        "",
         lines,
         most=_most(document["series"], "in_flight"),
         filled=True,
@@ -105,7 +104,7 @@ def _replicas(document: Mapping[str, Any]) -> Panel:
     legend = tuple(Legend(css, text, f"samples.{key}") for css, text, key in drawn)
     return Panel(
         "Replicas, and the stages of the chain",
-        _svg(document, frame, body + plots.flags(frame, marks)[0], values, ""),
+        _svg(document, frame, body + plots.flags(frame, marks)[0], values),
         legend,
     )
 
@@ -132,7 +131,6 @@ def _most(series: Mapping[str, Any], *names: str) -> float:
 def _lines(
     document: Mapping[str, Any],
     title: str,
-    unit: str,
     lines: Sequence[tuple[str, str, str]],
     *,
     most: float,
@@ -152,14 +150,12 @@ def _lines(
         body += plots.line(frame, scaled, series["bin_s"], css)
     if shown_limit and limit is not None:
         body += plots.level(frame, limit, "limit", limit_text)
-    return Panel(
-        title, _svg(document, frame, body, values, unit), tuple(Legend(css, text, key) for css, text, key in lines)
-    )
+    return Panel(title, _svg(document, frame, body, values), tuple(Legend(css, text, key) for css, text, key in lines))
 
 
-def _svg(document: Mapping[str, Any], frame: Frame, body: str, values: Sequence[float], unit: str) -> str:
+def _svg(document: Mapping[str, Any], frame: Frame, body: str, values: Sequence[float]) -> str:
     starts = [(row["start_s"], row["name"]) for row in document["traffic"]["stages"]][1:]
-    back = plots.bands(frame, document["series"]["violating_s"], "violating") + plots.grid(frame, values, unit)
+    back = plots.bands(frame, document["series"]["violating_s"], "violating") + plots.grid(frame, values)
     back += "".join(plots.upright(frame, at_s, "stage", f"stage {name} begins") for at_s, name in starts)
     back += plots.upright(frame, document["removed_s"], "removed", "load removed")
     height = frame.height + _FOOT

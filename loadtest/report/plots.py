@@ -49,16 +49,13 @@ def time_ticks(until_s: float) -> list[float]:
     return [float(i * step) for i in range(int(until_s // step) + 1)]
 
 
-def grid(frame: Frame, values: Sequence[float], unit: str) -> str:
+def grid(frame: Frame, values: Sequence[float]) -> str:
     """Horizontal lines with their values."""
     parts = []
     for value in values:
         y = frame.y(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-    parts.append(
-        f'<text class="tick" x="{LEFT - 8}" y="{frame.height + 14:.1f}" text-anchor="end">{escape(unit)}</text>'
-    )
     return "".join(parts)
 
 
@@ -147,14 +144,16 @@ def flags(frame: Frame, marks: Sequence[tuple[float, str]]) -> tuple[str, int]:
     parts = []
     for at_s, text in sorted(marks):
         x, width = frame.x(at_s), 6.3 * len(text) + 14
-        start = min(x, WIDTH - RIGHT - width)
+        turned = x + width > WIDTH - RIGHT  # at the right edge a label stands left of its dot
+        start = x - width if turned else x
         lane = next((i for i, end in enumerate(lanes) if end <= start), len(lanes))
         lanes[lane : lane + 1] = [start + width]
         y = frame.top - 10 - 17 * lane
         parts.append(
             f'<line class="flag" x1="{x:.1f}" x2="{x:.1f}" y1="{y + 3:.1f}" y2="{frame.height}"/>'
             f'<circle class="flag-dot" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
-            f'<text class="flag-text" x="{start + 7:.1f}" y="{y + 4:.1f}">{escape(text)}</text>'
+            f'<text class="flag-text" x="{x - 7 if turned else x + 7:.1f}" y="{y + 4:.1f}" '
+            f'text-anchor="{"end" if turned else "start"}">{escape(text)}</text>'
         )
     return "".join(parts), len(lanes)
 
