@@ -36,6 +36,7 @@ def distribution(values_s: Iterable[float]) -> Distribution | None:
         histogram.record_value(min(value_us, _HIGHEST_US), count)
     most_us = max(counts)
     total = sum(counts.values())
-    p50, p90, p95, p99 = (min(histogram.get_value_at_percentile(p), most_us) / 1e6 for p in PERCENTILES)
+    found = histogram.get_percentile_to_value_dict(list(PERCENTILES))  # one pass for all
+    p50, p90, p95, p99 = (min(found[p], most_us) / 1e6 for p in PERCENTILES)
     mean = math.fsum(value * count for value, count in counts.items()) / total / 1e6
     return Distribution(total, p50, p90, p95, p99, most_us / 1e6, mean)

@@ -66,9 +66,9 @@ def scale_out(
     )
     walks = {replica: _walk(within, replica) for replica in replicas}
     chains = [_chain(SCALE_OUT, started, subjects, replica, visible) for replica, subjects in walks.items()]
-    orphans = _orphans(within, {subject for subjects in walks.values() for subject in subjects} | old)
-    for i in range(len(chains), wanted):
-        subjects = orphans[i - len(replicas)] if i - len(replicas) < len(orphans) else {""}
+    unowned = _unowned(within, {subject for subjects in walks.values() for subject in subjects} | old)
+    for i in range(wanted - len(replicas)):
+        subjects = {""}.union(*(_walk(within, kind[i]) for kind in unowned if i < len(kind)))
         chains.append(_chain(SCALE_OUT, started, subjects, NO_REPLICA, visible))
     return tuple(chains)
 
@@ -94,17 +94,25 @@ def _first_tokens(records: Sequence[Record], until_s: float) -> list[Event]:
 
 def _walk(events: Sequence[Event], subject: str) -> set[str]:
     """What `subject` stands on, all the way down, and what is shared by all."""
-    found = {""}
-    while subject and subject not in found:
-        found.add(subject)
-        subject = next((event.on for event in reversed(events) if event.subject == subject and event.on), "")
+    found, ahead = {""}, [subject]
+    while ahead:
+        here = ahead.pop()
+        if here not in found:
+            found.add(here)
+            ahead += [event.on for event in events if event.subject == here and event.on]
     return found
 
 
-def _orphans(events: Sequence[Event], owned: set[str]) -> list[set[str]]:
-    """Pods, with what they stand on, that no replica stands on."""
-    pods = _in_order_of_appearance(e.subject for e in events if e.subject.startswith("pod:") and e.subject not in owned)
-    return [_walk(events, pod) for pod in pods]
+def _unowned(events: Sequence[Event], owned: set[str]) -> list[list[str]]:
+    """Pods, machines, … that no new replica stands on, by kind, in order of appearance.
+
+    The n-th of each belongs to the n-th replica that is missing: while a chain is broken, nothing else joins them.
+    """
+    kinds: dict[str, list[str]] = {}
+    for subject in _in_order_of_appearance(event.subject for event in events):
+        if subject and subject not in owned:
+            kinds.setdefault(subject.partition(":")[0], []).append(subject)
+    return list(kinds.values())
 
 
 def _chain(
