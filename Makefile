@@ -49,7 +49,8 @@ help:  ## This page
 # What the targets above stand on: environments from the locks, the page's two libraries by npm.
 setup-local: $(VENV)/cpu.stamp page
 setup-eks setup-rehearsal: $(VENV)/cluster.stamp
-page: $(if $(shell command -v npm),,$(VENV)/page.stamp)
+page: $(if $(shell command -v npm),,$(VENV)/page.stamp) | $(VENV)/bin/python
+	@$(PY) -m serving.page
 
 $(VENV)/bin/python:
 	@requirements/venv $(PYTHON) $(VENV)
