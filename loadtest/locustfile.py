@@ -93,11 +93,6 @@ class ProfileShape(LoadTestShape):
         self._environment = environment
         self._profile = profile
 
-    def reset_time(self) -> None:
-        """A new test: the session of the last one is history."""
-        super().reset_time()  # type: ignore[no-untyped-call]
-        session.detach(self._environment)
-
     def tick(self) -> tuple[int, float] | None:
         """Users, and how many may start in a second."""
         own = session.find(self._environment)  # None at the first tick: it is what starts the test
@@ -163,3 +158,9 @@ def close(environment: Environment, **_: Any) -> None:
     """Locust stops: send nothing new, drain."""
     if own := session.find(environment):
         own.close()
+
+
+@events.test_stop.add_listener  # type: ignore[untyped-decorator] # Locust
+def forget(environment: Environment, **_: Any) -> None:
+    """The next test, started from the web page, begins anew."""
+    session.detach(environment)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import gevent
 from locust.env import Environment
+from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.arrivals import Arrival, schedule
@@ -157,9 +158,21 @@ def wire(environment: Environment) -> None:
     """Register the messages between master and workers, once for each runner."""
     runner = environment.runner
     if isinstance(runner, MasterRunner):
-        runner.register_message(RECORDS, lambda environment, msg, **_: of(environment).on_worker_records(msg.data))
+        runner.register_message(RECORDS, _on_records)
     elif isinstance(runner, WorkerRunner):
-        runner.register_message(CLOSE, lambda environment, **_: of(environment).traffic.close())
+        runner.register_message(CLOSE, _on_close)
+
+
+def _on_records(environment: Environment, msg: Message, **_: Any) -> None:
+    own = find(environment)
+    if own is not None:  # else the test was stopped before its workers' last words came
+        own.on_worker_records(msg.data)
+
+
+def _on_close(environment: Environment, **_: Any) -> None:
+    own = find(environment)
+    if own is not None:
+        own.traffic.close()
 
 
 def find(environment: Environment) -> Session | None:

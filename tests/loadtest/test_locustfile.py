@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -66,7 +67,7 @@ def test_the_web_page_starts_a_test_and_lists_the_chat_endpoint(tmp_path: Path) 
                 f"http://127.0.0.1:{port}/swarm", data={"user_count": 2, "spawn_rate": 2, "host": server.url}
             ).raise_for_status()
             names = _until_listed(f"http://127.0.0.1:{port}/stats/requests")
-            httpx.get(f"http://127.0.0.1:{port}/stop").raise_for_status()
+            httpx.post(f"http://127.0.0.1:{port}/stop").raise_for_status()
         finally:
             process.terminate()
             process.communicate(timeout=60)
@@ -116,14 +117,13 @@ def _distributed(url: str, profile: Path, folder: Path, *, workers: int) -> dict
 
 
 def _get(url: str) -> httpx.Response:
+    """Ask until somebody listens."""
     limit_s = time.monotonic() + 60
-    while True:
-        try:
+    while time.monotonic() < limit_s:
+        with contextlib.suppress(httpx.ConnectError):
             return httpx.get(url)
-        except httpx.ConnectError:
-            if time.monotonic() > limit_s:
-                pytest.fail(f"nothing answers at {url}")
-            time.sleep(0.1)
+        time.sleep(0.1)
+    return pytest.fail(f"nothing answers at {url}")
 
 
 def _until_listed(url: str) -> set[str]:
