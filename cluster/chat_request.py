@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import httpx
 
@@ -31,13 +31,13 @@ def model_id(base_url: str, *, api_key: str | None) -> str:
     return str(response.json()["data"][0]["id"])
 
 
-def stream_chat(base_url: str, prompt: str, *, max_tokens: int, api_key: str | None) -> Iterator[str]:
-    """The answer's text as it comes. Raises ClusterError when it is refused, fails or breaks off."""
+def stream_chat(base_url: str, prompt: str, *, sampling: Mapping[str, float], api_key: str | None) -> Iterator[str]:
+    """The answer's text as it comes; `sampling` is max_tokens and the like. Raises ClusterError when it is refused, fails or breaks off."""
     body = {
         "model": model_id(base_url, api_key=api_key),
         "messages": [{"role": "user", "content": prompt}],
-        "max_tokens": max_tokens,
         "stream": True,
+        **sampling,
     }
     timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
     url = f"{base_url}/v1/chat/completions"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 
 import ray
 from ray import serve
@@ -78,8 +79,11 @@ class SingleRequestId:
 
 
 def _log_as_json() -> None:
-    """Serve sets up its own logger only; ours writes to the worker's standard error, which Ray keeps in its log folder."""
-    handler = logging.StreamHandler()
+    """Our lines go to the worker's own standard error, which Ray keeps in its log folder.
+
+    Serve has replaced `sys.stderr`: there a line would wait for a thousand others, as a string in JSON of Serve's.
+    """
+    handler = logging.StreamHandler(sys.__stderr__)
     handler.setFormatter(JsonFormatter())
     ours = logging.getLogger("serving")
     ours.handlers = [handler]

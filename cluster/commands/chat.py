@@ -14,13 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", nargs="?", default="local", metavar="TARGET", help="where (%(default)s)")
     parser.add_argument("--prompt", required=True, help="what to ask")
     parser.add_argument("--max-tokens", type=int, default=256, help="longest answer (%(default)s)")
+    parser.add_argument("--temperature", type=float, default=0.7, help="0 is greedy (%(default)s)")
     parser.add_argument("--api-key", help="where the chatbot wants one")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print as it comes."""
     base_url = open_target(args.target, from_environment(), lambda _: None).endpoint()
-    for text in stream_chat(base_url, args.prompt, max_tokens=args.max_tokens, api_key=args.api_key):
+    sampling = {"max_tokens": args.max_tokens, "temperature": args.temperature}
+    for text in stream_chat(base_url, args.prompt, sampling=sampling, api_key=args.api_key):
         print(text, end="", flush=True)
     print()
     return 0

@@ -171,7 +171,7 @@ class LocalTarget:
         self._tell("Starting the chatbot")
         self._wait(state, APPLICATION_STARTS_S, lambda: self._missing(state, dashboard))
         self._tell("Asking it something")
-        answer = "".join(stream_chat(state.base_url, "Say hello.", max_tokens=16, api_key=None))
+        answer = "".join(stream_chat(state.base_url, "Say hello.", sampling={"max_tokens": 16}, api_key=None))
         if not answer:
             raise NotReady(f"The chatbot answered with nothing: see {self._folder.logs / state.run}.")
         write_state(self._folder.state, replace(state, config=digest(self._config)))
