@@ -23,7 +23,7 @@ def estimate(
         "usd_per_million_output_tokens_loaded": None,
         "usd_per_million_output_tokens_all": None,
         "break_even_tokens_per_s": None,
-        "sentence": "no price was given (cost.node_usd_per_h in the profile), so nothing is computed",
+        "sentence": "No price was given (cost.node_usd_per_h in the profile), so nothing is computed",
     }
     if prices.node_usd_per_h is None or not output_tokens:
         return document

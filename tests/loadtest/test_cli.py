@@ -18,6 +18,8 @@ import yaml
 from tests.support import golden_oracle
 from tests.support.golden_process import GoldenProcess, golden
 
+pytestmark = pytest.mark.slow  # each test is a process or three
+
 ROOT = Path(__file__).parents[2]
 QUICK_SERVE = {"up_s": 1.0, "start_s": 0.5, "ready_s": 0.5, "down_s": 0.5, "drain_s": 0.5}
 

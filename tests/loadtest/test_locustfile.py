@@ -19,6 +19,8 @@ from tests.loadtest.test_cli import ROOT, finish, start, write
 from tests.support.golden_process import golden
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.slow  # each test is a process or three
+
 
 def locust(*arguments: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CHATBOT_", "LOCUST_"))}

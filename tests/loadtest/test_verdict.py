@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from loadtest.observers import Event, ScalingRule
+from loadtest import profiles
+from loadtest.observers import Event, Sample, ScalingRule
 from loadtest.observers.watched import Watched
+from loadtest.profiles.reader import read
 from loadtest.record import Record
 from loadtest.slo import Objective
 from loadtest.spec import Profile
 from loadtest.stages import SCALE_OUT
 from loadtest.verdict import Scaling, Verdict, expected_replicas, judge, overall
 from tests.support import chains
+from tests.support import recorded as recordings
 from tests.support.load_profiles import closed, profile, record
 
 FIRST_TOKEN = record(at_s=chains.APPLIED_S + 15, ttft_s=0.5, replica="new")
@@ -124,3 +130,55 @@ def test_exit_codes_are_as_promised() -> None:
     assert {verdict.value: verdict.exit_code for verdict in Verdict} == {
         "pass": 0, "slo-failed": 1, "autoscaling-failed": 2, "void": 3,
     }  # fmt: skip
+
+
+def recorded() -> tuple[Watched, tuple[Record, ...], dict[str, Any]]:
+    kept = recordings.load("step_on_local")
+    seen = Watched(
+        stages=frozenset(kept["stages"]),
+        events=tuple(Event(**event) for event in kept["events"]),
+        samples=tuple(Sample(name, *change) for name, changes in kept["samples"].items() for change in changes),
+        rule=ScalingRule(**kept["rule"]),
+        until_s=kept["until_s"],
+    )
+    first = kept["first_token_s"].items()
+    return seen, tuple(record(i, at_s=at_s, ttft_s=0, replica=name) for i, (name, at_s) in enumerate(first)), kept
+
+
+def judge_recorded(seen: Watched, records: tuple[Record, ...], kept: dict[str, Any]) -> Scaling:
+    return judge(
+        read(profiles.find("step")), seen, records,
+        known=kept["known"], applied_s=kept["applied_s"], removed_s=kept["removed_s"],
+    )  # fmt: skip
+
+
+def test_a_recorded_run_passes_with_the_seconds_that_it_took() -> None:
+    judged = judge_recorded(*recorded())
+    assert judged.broken_link is None
+    assert (judged.replicas.before, judged.replicas.expected, judged.replicas.observed, judged.replicas.after) == (
+        1,
+        2,
+        2,
+        1,
+    )
+    (chain,) = judged.scale_out
+    took = {stage.name: round(stage.took_s or 0, 1) for stage in chain.stages if stage.status == "reached"}
+    assert took == {
+        "load-applied": 0.0, "serve-target-raised": 15.2, "replica-started": 1.5, "replica-running": 59.0, "first-token": 3.1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "link", ["serve-target-raised", "replica-started", "replica-running", "serve-target-lowered", "replica-drained"]
+)
+def test_a_recorded_run_without_one_link_and_all_that_follow_names_it(link: str) -> None:
+    seen, records, kept = recorded()
+    order = [event.stage for event in seen.events]
+    cut = [event for event in seen.events if order.index(event.stage) < order.index(link)]
+    running = 2 if link in ("serve-target-lowered", "replica-drained") else 1
+    samples = (*seen.samples, Sample("replicas_running", kept["removed_s"], running))
+    broken = judge_recorded(
+        replace(seen, events=tuple(cut), samples=samples), records if running == 2 else records[:1], kept
+    )
+    assert broken.broken_link is not None
+    assert broken.broken_link.stage == link

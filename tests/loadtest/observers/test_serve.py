@@ -9,6 +9,7 @@ import pytest
 
 from loadtest.observers import Observation, ObserverError, ScalingRule
 from loadtest.observers.serve import ServeObserver
+from tests.support import recorded
 from tests.support.golden_serve import GoldenServe
 
 
@@ -106,3 +107,11 @@ def test_a_fixed_number_of_replicas_has_no_rule() -> None:
     del document["applications"]["chatbot"]["deployments"]["Chat"]["deployment_config"]["autoscaling_config"]
     looking, _ = observer(document)
     assert looking.look(0.0).rule is None
+
+
+def test_what_a_real_ray_answered_is_understood() -> None:
+    looking, _ = observer(recorded.load("serve_applications"))
+    look = looking.look(0.0)
+    assert look.rule == ScalingRule(1, 2, 6.0)
+    assert look.replicas == ("y6hn1fo0", "u78jvmgd")
+    assert {sample.name: sample.value for sample in look.samples}["replicas_target"] == 2
