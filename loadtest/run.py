@@ -205,13 +205,11 @@ class Conductor:
             gevent.sleep(0.5)
 
     def _report(self, phase: str, done_s: float, of_s: float) -> None:
-        traffic = self._own.traffic if self._own is not None else None
-        records = traffic.records if traffic is not None else []
-        self._tell(
-            Progress(
-                phase, done_s, of_s, traffic.in_flight if traffic else 0, len(records), sum(r.failed for r in records)
-            )
-        )
+        if self._own is None:
+            self._tell(Progress(phase, done_s, of_s, 0, 0, 0))
+            return
+        traffic = self._own.traffic
+        self._tell(Progress(phase, done_s, of_s, traffic.in_flight, len(traffic.records), traffic.failed))
 
 
 def _unsettled(seen: Watched, limit_s: float) -> str:

@@ -44,6 +44,7 @@ class Session:
         self.traffic.listeners.append(self._tell_locust)
         self.pulses: list[Pulse] = []
         self.lost_workers = 0
+        self._arrivals = schedule(profile)  # before time zero: a long one takes a second to compute
         self._taker = PulseTaker(self._process_name())
         self._finals = 0
         self._users = 0
@@ -61,7 +62,7 @@ class Session:
     def share(self) -> list[Arrival]:
         """The arrivals that this process sends."""
         index, count = position(self.environment)
-        return [arrival for arrival in schedule(self.profile) if arrival.index % count == index]
+        return [arrival for arrival in self._arrivals if arrival.index % count == index]
 
     def next_user(self) -> int:
         """The number of a new user, in no other process the same."""
@@ -90,7 +91,8 @@ class Session:
     def on_worker_records(self, message: dict[str, Any]) -> None:
         """Master: take over what a worker measured, on our clock."""
         shift_s = message["started_unix_s"] - self.clock.started_unix_s
-        self.traffic.records.extend(Record.from_wire(fields).shifted(shift_s) for fields in message["records"])
+        for fields in message["records"]:
+            self.traffic.keep(Record.from_wire(fields).shifted(shift_s))
         if message["final"]:
             self._finals += 1
             self.traffic.in_flight_at_end += message["in_flight_at_end"]
@@ -129,7 +131,7 @@ class Session:
         if record.outcome is Outcome.NOT_SENT:
             return
         since_s = record.sent_s if record.sent_s is not None else record.dispatched_s
-        failure = record.failed or record.outcome is Outcome.TRUNCATED
+        failure = record.failed
         self.environment.events.request.fire(  # type: ignore[no-untyped-call]
             request_type="POST",
             name=PATH,

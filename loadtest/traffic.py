@@ -44,6 +44,7 @@ class Traffic:
         self.in_flight = 0
         self.in_flight_at_end = 0
         self.records: list[Record] = []
+        self.failed = 0  # of them
         self.listeners: list[Callable[[Record, Answer], None]] = []
         self.closed = Event()  # set: nothing new is sent, what is in flight is drained
         self._client = client
@@ -97,8 +98,13 @@ class Traffic:
         record = Record(due.index, due.stage, Outcome.NOT_SENT, due.scheduled_s, now_s, now_s, attempts=0, error=why)
         self._note(record, Answer())
 
-    def _note(self, record: Record, answer: Answer) -> None:
+    def keep(self, record: Record) -> None:
+        """Take a finished request into the books."""
         self.records.append(record)
+        self.failed += record.failed
+
+    def _note(self, record: Record, answer: Answer) -> None:
+        self.keep(record)
         for listener in self.listeners:
             listener(record, answer)
 

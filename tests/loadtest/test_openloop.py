@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import gevent
-import pytest
 
 from loadtest import honesty, metrics
 from loadtest.arrivals import schedule
@@ -109,12 +109,18 @@ def test_a_stall_shows_its_full_damage_from_the_scheduled_instant(tmp_path: Path
         traffic = Traffic(load, client, clock=clock)
         OpenLoop(schedule(load), traffic, in_flight_cap=400).run()
         client.close()
-    waits = sorted(wait for record in traffic.records for wait in metrics.TTFT.values(record))
+    zero_s = time.monotonic() - clock.now()
+    truly_s = {f"golden-{truth.number}": truth.sent_s[0] - zero_s for truth in server.truths()}
+    waits = [wait for record in traffic.records for wait in metrics.TTFT.values(record)]
+    true_waits = [truly_s[record.request_id or ""] - record.scheduled_s for record in traffic.records]
     assert len(waits) == 300
-    affected = [wait for wait in waits if wait > 0.25]  # those due in the last quarter second of the stall waited less
-    assert 170 <= len(affected) <= 200
-    assert sum(affected) / len(affected) == pytest.approx(1.125, abs=0.15)  # evenly, from the whole stall down
-    assert max(waits) == pytest.approx(2.0, abs=0.25)
+    # 200 were due in the stall; those of its last quarter second waited less. A busy machine may add some, never hide any.
+    affected, truly_affected = (sum(wait > 0.25 for wait in found) for found in (waits, true_waits))
+    assert truly_affected >= 170
+    assert affected >= truly_affected
+    assert affected - truly_affected <= 20
+    assert max(waits) > 1.9
+    assert min(wait - true for wait, true in zip(waits, true_waits, strict=True)) >= 0
 
 
 def test_a_client_that_is_slowed_on_purpose_voids_the_run() -> None:
