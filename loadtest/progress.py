@@ -15,7 +15,7 @@ from loadtest.run import Progress
 def bar(stream: TextIO) -> Iterator[Callable[[Progress], None]]:
     """Something to tell progress to; silent when `stream` is not a terminal."""
     shown: tqdm[Any] = tqdm(
-        total=0, file=stream, disable=not stream.isatty(), bar_format="{desc} {bar} {n:.0f}/{total:.0f} s {postfix}"
+        total=0, file=stream, disable=not stream.isatty(), bar_format="{desc} {bar} {n:.0f}/{total:.0f} s{postfix}"
     )
 
     def tell(progress: Progress) -> None:
