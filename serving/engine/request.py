@@ -76,7 +76,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one engine step brought for one generation: tokens, or its end, or both."""
+    """What the engine brought for one generation since the last update: tokens, or its end, or both.
+
+    A stop token ends a generation and is not delivered: it is no part of the answer.
+    """
 
     tokens: tuple[Token, ...]
     finished: Finished | None = None

@@ -30,7 +30,7 @@ class RunnerSpec:
     longest_prompt: int  # tokens
     vocabulary: int
     eos_token_ids: frozenset[int]
-    splits_prompts: bool  # True: a prompt may arrive in pieces; False: whole, one per step
+    splits_prompts: bool  # True: a prompt may arrive in pieces; False: always whole
     samples_on_device: bool  # True: `run` returns token ids; False: logits
     reproducible: bool  # a seed gives the same tokens whatever else runs
     weight_bits: int

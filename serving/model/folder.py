@@ -42,7 +42,7 @@ class ModelFolder:
         tokenizer_config = _json(path / "tokenizer_config.json", optional=True)
         manifest = _json(path / MANIFEST, optional=True)
         eos_token = _token(tokenizer_config.get("eos_token"))
-        ir_xml = _graph(path)
+        ir_xml = graph_in(path)
         return cls(
             path=path,
             model_id=str(manifest.get("model_id") or path.resolve().name),
@@ -72,7 +72,7 @@ def _json(path: Path, *, optional: bool = False) -> dict[str, Any]:
     return content
 
 
-def _graph(path: Path) -> Path | None:
+def graph_in(path: Path) -> Path | None:
     """`openvino_model.xml`, or the one graph that is neither a tokenizer's nor a detokenizer's."""
     graphs = sorted(p for p in path.glob("*.xml") if "tokenizer" not in p.name)
     named = [p for p in graphs if p.name == "openvino_model.xml"] or graphs

@@ -1,0 +1,123 @@
+"""Prepare, list and locate models.
+
+prepare  fetch or read the weights and build the graph, once, into the cache
+list     the known models and the prepared ones
+path     the folder of the prepared model
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from serving import settings
+from serving.model.catalog import KNOWN
+from serving.model.folder import ModelFolder
+from serving.model.prepare import find, manifests, models_folder, prepare
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the three verbs."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, text in (
+        ("prepare", "fetch or read the weights and build the graph, once, into the cache"),
+        ("list", "the known models and the prepared ones"),
+        ("path", "the folder of the prepared model"),
+    ):
+        sub = verbs.add_parser(verb, help=text, description=text)
+        if verb != "list":
+            sub.add_argument(
+                "model",
+                nargs="?",
+                metavar="MODEL",
+                help="a name of `model list`, or a folder: a Hugging Face checkpoint or OpenVINO IR (default: the setting model.name)",
+            )
+        sub.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how facts are printed")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the chosen verb and return the exit code. Raises SetupError for what a user can mend."""
+    named = getattr(args, "model", None)
+    model_settings = settings.load({"model": {"name": named}} if named else None).model
+    verbs: dict[str, Callable[[settings.ModelSettings], tuple[dict[str, Any], str]]] = {
+        "prepare": _prepare,
+        "list": _list,
+        "path": _path,
+    }
+    facts, text = verbs[args.verb](model_settings)
+    sys.stdout.write((json.dumps(facts, indent=2) if args.output == "json" else text) + "\n")
+    return 0
+
+
+def _prepare(model_settings: settings.ModelSettings) -> tuple[dict[str, Any], str]:
+    began_s = time.monotonic()
+    with _Bar() as bar:
+        folder = prepare(model_settings, progress=bar.show)
+    took_s = time.monotonic() - began_s
+    facts = {"schema": "chatbot.model-prepared/v1", **_facts(folder), "took_s": round(took_s, 2)}
+    return facts, f"{folder.model_id} is ready in {folder.path} ({facts['bytes'] / 1e6:.0f} MB, {took_s:.1f} s)"
+
+
+def _path(model_settings: settings.ModelSettings) -> tuple[dict[str, Any], str]:
+    folder = find(model_settings)
+    return {"schema": "chatbot.model-path/v1", **_facts(folder)}, str(folder.path)
+
+
+def _list(model_settings: settings.ModelSettings) -> tuple[dict[str, Any], str]:
+    prepared = manifests(models_folder(model_settings))
+    rows = [
+        {"model": m.name, "prepared": None, "licence": m.licence, "description": m.description} for m in KNOWN.values()
+    ]
+    for path, manifest in prepared.items():
+        known = next((row for row in rows if row["model"] == manifest["model_id"] and row["prepared"] is None), None)
+        if known:
+            known["prepared"] = str(path)
+        else:
+            rows.append({"model": manifest["model_id"], "prepared": str(path), "licence": None, "description": None})
+    lines = [f"{row['model']:<28} {row['prepared'] or 'not prepared'}" for row in rows]
+    return {"schema": "chatbot.models/v1", "models": rows}, "\n".join(lines)
+
+
+def _facts(folder: ModelFolder) -> dict[str, Any]:
+    return {
+        "model": folder.model_id,
+        "path": str(folder.path),
+        "weight_bits": folder.weight_bits,
+        "vocabulary": folder.vocabulary,
+        "longest_context_tokens": folder.longest_context,
+        "bytes": sum(p.stat().st_size for p in folder.path.iterdir() if p.is_file()),
+    }
+
+
+class _Bar:
+    """One progress bar a stage, on stderr, and only on a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._stage = ""
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """The `progress` of `prepare`."""
+        if stage != self._stage:
+            if self._bar is not None:
+                self._bar.close()
+            self._stage = stage
+            self._bar = tqdm(desc=stage, total=total or None, disable=None, leave=False, unit_scale=True)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
