@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -182,8 +182,8 @@ def read(content: str) -> Iterator[Document]:
             else:
                 builder.feed(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = "" if mark is None else f"line {mark.line + 1}: "
+        mark = cast(Any, error.problem_mark)
+        place = f"line {mark.line + 1}: " if mark else ""
         raise Unreadable(f"{place}{error.problem or 'not YAML'}") from error
     except yaml.YAMLError as error:
         raise Unreadable(f"not YAML: {' '.join(str(error).split())}") from error

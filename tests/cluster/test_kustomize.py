@@ -28,7 +28,7 @@ def overlay(tmp_path: Path) -> Path:
 
 def test_objects_know_the_file_they_were_written_in(overlay: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(overlay.parent)
-    settings, made = render(overlay, {"CLUSTER": "green"})
+    made, settings = render(overlay, {"CLUSTER": "green"})
     assert (settings.file, made.file) == ("base/map.yaml", "base/kustomization.yaml")
     assert settings.annotations == {"mine": "kept"}
     assert str(settings.key) == "ConfigMap there/settings"
