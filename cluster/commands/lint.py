@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 
 from cluster.lint.engine import lint
 from cluster.lint.source import load
 from cluster.lint.text import human
+from cluster.settings import from_environment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings; 1 where one is an error."""
-    report = lint(load(args.path, sys.stdin, os.environ))
+    report = lint(load(args.path, sys.stdin, from_environment().environment))
     if args.output == "json":
         print(json.dumps(report.document(), indent=2))
     else:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 import yaml
 
 from cluster.kustomize import render
+from cluster.settings import from_environment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +24,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the objects in kustomize's order."""
-    values = [dict(manifest.value) for manifest in render(args.path, os.environ)]
+    values = [dict(manifest.value) for manifest in render(args.path, from_environment().environment)]
     if args.output == "json":
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": values}, indent=2))
     else:
-        yaml.safe_dump_all(values, sys.stdout, sort_keys=False)
+        yaml.dump_all(values, sys.stdout, Dumper=_Dumper, sort_keys=False, width=120)
     return 0
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, so that a Serve config stays readable; no aliases."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)

@@ -29,8 +29,15 @@ class Stack:
     unreadable: Sequence[tuple[Manifest, str]] = field(default=())
 
     def of(self, *kinds: str) -> list[Manifest]:
-        """The manifests of `kinds`, in order."""
-        return [manifest for manifest in self.manifests if manifest.kind in kinds]
+        """The manifests of `kinds`, kind by kind."""
+        return [manifest for kind in kinds for manifest in self._by_kind.get(kind, ())]
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Manifest]]:
+        found: dict[str, list[Manifest]] = {}
+        for manifest in self.manifests:
+            found.setdefault(manifest.kind, []).append(manifest)
+        return found
 
     @cached_property
     def schema_problems(self) -> list[tuple[Manifest, Problem]]:

@@ -85,22 +85,19 @@ def model_exceeds_device(stack: Stack) -> Iterator[Hit]:
     """Weights and the cache of all slots exceed the memory of the cores that a replica has."""
     core = table()["trn1.2xlarge"].neuron_device_memory_mib * 1024**2 // 2
     for config in stack.serve_configs:
-        runner = next(
-            (r for _, app in config.applications if text(dig(r := dig(app, "args", "runner"), "kind")) == "neuron"),
-            None,
-        )
+        ours = any(text(app.get("import_path")).startswith("serving.") for _, app in config.applications)
         slots, positions = config.setting("runner", "slots") or 8, config.setting("runner", "positions") or 2048
-        for deployment in config.deployments if runner else []:
-            cores = (deployment.demand or {}).get("neuron_cores")
-            if not cores:
-                continue
-            cache = slots * positions * KV_BYTES_PER_POSITION
-            room = float(cores) * (core - SPARE_BYTES_PER_CORE)
-            if WEIGHT_BYTES + cache > room:
+        for deployment in config.deployments if ours else []:
+            cores = float((deployment.demand or {}).get("neuron_cores", 0))
+            needed, room = (
+                WEIGHT_BYTES + slots * positions * KV_BYTES_PER_POSITION,
+                cores * (core - SPARE_BYTES_PER_CORE),
+            )
+            if cores and needed > room:
                 message = (
-                    f"14.2 GB weights + {slots:g} × {positions:g} × 128 KiB = {(WEIGHT_BYTES + cache) / 1e9:.1f} GB > "
+                    f"Mistral-7B: 14.2 GB weights + {slots:g} × {positions:g} × 128 KiB = {needed / 1e9:.1f} GB > "
                 )
-                message += f"{float(cores):g} cores × 13 GiB = {room / 1e9:.1f} GB"
+                message += f"{cores:g} cores × 13 GiB = {room / 1e9:.1f} GB"
                 yield Hit(config.manifest, config.at("applications[0].args.runner"), message)
 
 
