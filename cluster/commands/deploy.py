@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Deploy, and print where it answers."""
+    target = open_target(args.target, from_environment(), _tell, Options(args.port, _settings(args.set)))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    target = open_target(args.target, from_environment(), _tell, Options(args.port, _settings(args.set)))
     target.up()
     _print_addresses(target.endpoint())
     return 0
