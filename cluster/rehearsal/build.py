@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from cluster.errors import ClusterError, Refused
 from cluster.rehearsal.go import Go
@@ -22,6 +24,7 @@ _CRD_FOLDERS = (
     (SOURCES / "karpenter", "github.com/aws/karpenter-provider-aws", "pkg/apis/crds"),
     (SOURCES / "kuberay", "github.com/ray-project/kuberay/ray-operator", "config/crd/bases"),
 )
+_LAYOUT = "binary, CRDs as JSON"  # changes with what a finished build holds
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
 # Called with (packages compiled, packages to compile, the package just compiled).
@@ -41,8 +44,8 @@ class Built:
 
     @property
     def crds(self) -> list[Path]:
-        """The CRDs of Karpenter and KubeRay, one file each."""
-        return sorted((self.folder / "crds").glob("*.yaml"))
+        """The CRDs of Karpenter and KubeRay as JSON, one file each, named `GROUP_PLURAL.json`."""
+        return sorted((self.folder / "crds").glob("*.json"))
 
 
 def find(cache_dir: Path) -> Built:
@@ -84,7 +87,7 @@ def kubernetes_version() -> str:
 
 
 def _folder(cache_dir: Path) -> Path:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{_LAYOUT} {_link_flags()}".encode())
     pins = [folder / name for folder, *_ in _CRD_FOLDERS for name in ("go.mod", "go.sum")]
     for path in [*pins, *sorted(CONTROL_PLANE.glob("*"))]:
         digest.update(path.read_bytes())
@@ -94,7 +97,9 @@ def _folder(cache_dir: Path) -> Path:
 def _collect_crds(go: Go, folder: Path) -> None:
     for pins, module, path in _CRD_FOLDERS:
         for file in (go.module_folder(pins, module) / path).glob("*.yaml"):
-            shutil.copyfile(file, folder / file.name)
+            # JSON, because reading KubeRay's megabytes of YAML takes longer than starting the control plane.
+            document = yaml.safe_load(file.read_text("utf-8"))
+            (folder / file.with_suffix(".json").name).write_text(json.dumps(document), "utf-8")
 
 
 def _compile(go: Go, binary: Path, progress: Progress) -> None:

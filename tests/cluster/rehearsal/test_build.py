@@ -41,7 +41,7 @@ def test_a_build_leaves_binary_and_crds_in_the_cache_and_tells_of_each_package(t
     seen: list[tuple[int, int, str]] = []
     built = build.build(tmp_path / "cache", fake_go(tmp_path), lambda *step: seen.append(step))
     assert built.binary.read_text() == "binary\n"
-    assert [path.name for path in built.crds] == ["config_crd_bases.yaml", "pkg_apis_crds.yaml"]
+    assert [path.name for path in built.crds] == ["config_crd_bases.json", "pkg_apis_crds.json"]
     assert seen == [(1, 2, "example.com/a"), (2, 2, "example.com/b")]
     assert build.find(tmp_path / "cache") == built
 
