@@ -78,10 +78,10 @@ class EngineCore:
         except Exception as error:  # noqa: BLE001 a device library may raise anything, and its victims are the live ones
             self._recover(error)
             return
-        last_tokens_s = [state.last_token_s for state in step.sampled]
+        before = [(len(state.output_ids), state.last_token_s) for state in step.sampled]
         with self._lock:
             self._scheduler.commit(step, tokens)
-        self._report(step, last_tokens_s, started_s=started_s, run_s=run_s)
+        self._report(step, before, started_s=started_s, run_s=run_s)
 
     def _run(self, step: Step) -> StepOutput:
         for state in step.admitted:
@@ -110,15 +110,17 @@ class EngineCore:
             self._scheduler.slots.check_integrity()
         self._runner.reset()
 
-    def _report(self, step: Step, last_tokens_s: Sequence[float | None], *, started_s: float, run_s: float) -> None:
+    def _report(
+        self, step: Step, before: Sequence[tuple[int, float | None]], *, started_s: float, run_s: float
+    ) -> None:
         first_tokens_s, inter_token_s = [], []
-        for state, before_s in zip(step.sampled, last_tokens_s, strict=True):
-            if state.last_token_s is None or state.last_token_s == before_s:
+        for state, (tokens, last_token_s) in zip(step.sampled, before, strict=True):
+            if len(state.output_ids) == tokens or state.last_token_s is None:
                 continue  # a stop token, or cancelled meanwhile
-            if before_s is None:
+            if last_token_s is None:
                 first_tokens_s.append(state.last_token_s - state.submitted_s)
             else:
-                inter_token_s.append(state.last_token_s - before_s)
+                inter_token_s.append(state.last_token_s - last_token_s)
         new_tokens = len(first_tokens_s) + len(inter_token_s)
         self.prompt_tokens_total += step.prompt_tokens
         self.tokens_total += new_tokens

@@ -41,9 +41,7 @@ class Drawer:
 
     def draw(self, logits: NDArray[np.float32], params: SamplingParams, at: float) -> int:
         """The token at quantile `at`, in [0, 1), of `params`' distribution over finite-topped `logits` [vocabulary]."""
-        scaled = self._scaled.reshape(-1)[: self._vocabulary]
-        np.subtract(logits, logits.max(), out=scaled)
-        np.multiply(scaled, np.float32(1.0 / params.temperature), out=scaled)
+        self._scale(logits, params.temperature)
         if params.min_p > 0 or params.top_k > 0:
             values, ids = self._candidates(params)
             return _draw_from(np.exp(values, dtype=np.float64), ids, params.top_p, at)
@@ -51,6 +49,25 @@ class Drawer:
         if params.top_p < 1:
             return self._draw_from_nucleus(params.top_p, at)
         return _invert(self._weights, at)
+
+    def logprobs(
+        self, logits: NDArray[np.float32], token_id: int, count: int
+    ) -> tuple[float, tuple[tuple[int, float], ...]]:
+        """`token_id`'s log probability by `logits` [vocabulary] as they are, and the `count` best ids with theirs."""
+        self._scale(logits, 1.0)
+        np.exp(self._scaled, out=self._weights)
+        total = float(np.log(self._weights.sum(dtype=np.float64)))
+        values, ids = self._best(self._scaled, max(count, 1))
+        best = zip(ids[:count].tolist(), values[:count].tolist(), strict=True)
+        return float(logits[token_id] - logits.max()) - total, tuple(
+            (best_id, value - total) for best_id, value in best
+        )
+
+    def _scale(self, logits: NDArray[np.float32], temperature: float) -> None:
+        scaled = self._scaled.reshape(-1)[: self._vocabulary]
+        np.subtract(logits, logits.max(), out=scaled)
+        if temperature != 1.0:
+            np.multiply(scaled, np.float32(1.0 / temperature), out=scaled)
 
     def _candidates(self, params: SamplingParams) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         if params.min_p > 0:

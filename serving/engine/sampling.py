@@ -70,7 +70,9 @@ class Sampler:
         else:
             token_id = int(row.argmax()) if sampling.adjusts else best_id
         sampling.count(token_id)
-        return Token(token_id) if params.logprobs is None else _with_logprobs(token_id, logits, params.logprobs)
+        if params.logprobs is None:
+            return Token(token_id)
+        return Token(token_id, *self._drawer.logprobs(logits, token_id, params.logprobs))
 
 
 class _SlotSampling:
@@ -109,13 +111,3 @@ class _SlotSampling:
             place = self._places.setdefault(token_id, len(self._places))
             self._seen_ids[place] = token_id
             self._seen_counts[place] += 1
-
-
-def _with_logprobs(token_id: int, logits: NDArray[np.float32], count: int) -> Token:
-    """`token_id` with its log probability and the `count` best ones', by the model's own logits (temperature 1)."""
-    highest = logits.max()
-    logprobs = logits - (highest + np.log(np.exp(logits - highest).sum(dtype=np.float64)))
-    count = min(count, logits.size)
-    best_ids = np.argpartition(logits, -count)[-count:] if count else np.empty(0, np.intp)
-    best = sorted(((int(i), float(logprobs[i])) for i in best_ids), key=lambda pair: (-pair[1], pair[0]))
-    return Token(token_id, float(logprobs[token_id]), tuple(best))

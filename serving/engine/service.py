@@ -167,11 +167,11 @@ class Engine:
     def stop(self) -> None:
         """End the thread after its current step; what has not ended fails, and the runner is closed. Idempotent."""
         with self._work:
-            first, self._stopping = not self._stopping, True
+            repeated, self._stopping = self._stopping, True
             self._work.notify()
-        if self._thread.is_alive():
+        if self._thread.ident is not None:  # started: the thread closes the runner
             self._thread.join()
-        elif first:
+        elif not repeated:
             self._runner.close()
 
     def _check_open(self) -> None:

@@ -1,0 +1,165 @@
+"""One chatbot out of settings: runner, tokenizer, engine, canary, API. The same under Ray Serve and under uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from starlette.types import ASGIApp
+
+from serving.api.app import build_api
+from serving.api.frontend import Frontend
+from serving.chat.canary import check_decoding, run_canary
+from serving.chat.prompt import PromptEncoder, load_tokenizer
+from serving.chat.template import ChatTemplate
+from serving.chat.vocabulary import read_vocabulary
+from serving.engine.clock import Clock, RealClock
+from serving.engine.runner import Runner
+from serving.engine.service import Engine, EngineLimits
+from serving.errors import Unavailable
+from serving.model.folder import ModelFolder
+from serving.page.mount import mount_page
+from serving.settings import Settings
+from serving.telemetry import metrics
+from serving.telemetry.metrics import Sink
+from serving.telemetry.observer import MetricsObserver
+from serving.telemetry.request_log import log_request
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chatbot:
+    """A chatbot that has answered once: what a server needs to run it and to end it."""
+
+    app: ASGIApp
+    engine: Engine
+    startup_s: dict[str, float]  # seconds by stage
+
+    def check_ready(self) -> None:
+        """Raises Unavailable with the reason when no request would be accepted."""
+        check_ready(self.engine)
+
+    async def close(self, *, drain_s: float) -> bool:
+        """Refuse what is new, wait for what is running, end the engine; whether all ended in time."""
+        drained = await self.engine.drain(drain_s)
+        await asyncio.to_thread(self.engine.stop)
+        return drained
+
+
+@dataclass(slots=True)
+class _Stages:
+    """The start's stages: timed, logged and exported as they pass."""
+
+    sink: Sink
+    clock: Clock
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        began_s = self.clock.now()
+        yield
+        self.record(stage, self.clock.now() - began_s)
+
+    def record(self, stage: str, took_s: float) -> None:
+        self.seconds[stage] = took_s
+        self.sink.set(metrics.STARTUP_STAGE, took_s, {"stage": stage})
+        _log.info("start-up stage passed", extra={"stage": stage, "took_s": round(took_s, 3)})
+
+
+async def assemble(
+    settings: Settings,
+    *,
+    replica_id: str,
+    sink: Sink,
+    exposition: Callable[[], bytes] | None = None,
+    clock: Clock | None = None,
+) -> Chatbot:
+    """Load the model, start the engine, see it prefill and decode, and only then hand out the API.
+
+    `exposition` gives `/metrics`; None where someone else exports what `sink` gets.
+    Raises SetupError for what a person must mend, and GenerationFailed when the canary did not pass.
+    """
+    clock = clock or RealClock()
+    stages = _Stages(sink, clock)
+    with stages.timed("runner"):
+        # In a thread: minutes of loading must not stop the loop, which answers signals and health checks meanwhile.
+        runner, folder = await asyncio.to_thread(open_runner, settings, clock=clock, on_stage=stages.record)
+    engine = Engine(runner, _limits(settings), clock=clock, observer=MetricsObserver(sink))
+    sink.set(metrics.SLOTS, runner.spec.slots)
+    try:
+        with stages.timed("tokenizer"):
+            tokenizer = load_tokenizer(folder.tokenizer_json)
+            vocabulary = read_vocabulary(tokenizer, rows=runner.spec.vocabulary)
+            check_decoding(tokenizer, vocabulary)
+            encoder = PromptEncoder(tokenizer, _template(folder), bos_token=folder.bos_token)
+        frontend = Frontend(
+            engine,
+            encoder,
+            vocabulary=vocabulary,
+            capacity=settings.capacity,
+            first_byte_wait_s=settings.api.first_byte_wait_s,
+            heartbeat_s=settings.api.heartbeat_s,
+            clock=clock,
+            on_finished=log_request,
+        )
+        app = build_api(
+            frontend,
+            replica_id=replica_id,
+            sink=sink,
+            check_ready=lambda: check_ready(engine),
+            longest_body_bytes=settings.api.longest_body_bytes,
+            api_keys_file=settings.api.api_keys_file,
+            exposition=exposition,
+            mount_page=mount_page if settings.api.page else None,
+        )
+        engine.start()
+        with stages.timed("canary"):
+            await run_canary(engine, encoder)
+    except BaseException:
+        await asyncio.to_thread(engine.stop)
+        raise
+    _log.info("ready", extra={"model": runner.spec.model_id, "slots": runner.spec.slots})
+    return Chatbot(app, engine, stages.seconds)
+
+
+def check_ready(engine: Engine) -> None:
+    """Raises Unavailable with the reason when `engine` would accept no request."""
+    engine.check_health()
+    if engine.figures().draining:
+        raise Unavailable("This replica is shutting down.", retry_after_s=5.0)
+
+
+def open_runner(
+    settings: Settings, *, clock: Clock, on_stage: Callable[[str, float], None]
+) -> tuple[Runner, ModelFolder]:
+    """The runner of the settings' kind and the folder with its model's tokenizer; only that kind's library is imported."""
+    return _OPENERS[settings.runner.kind](settings, clock, on_stage)
+
+
+def _open_simulated(
+    settings: Settings, clock: Clock, on_stage: Callable[[str, float], None]
+) -> tuple[Runner, ModelFolder]:
+    from serving.engine.runners.simulated import MODEL_FOLDER, SimulatedRunner, load_profile
+
+    wanted = settings.runner
+    runner = SimulatedRunner(load_profile(wanted.profile), slots=wanted.slots, positions=wanted.positions, clock=clock)
+    runner.wait_start_up(on_stage)
+    return runner, ModelFolder.open(MODEL_FOLDER)
+
+
+_Opener = Callable[[Settings, Clock, Callable[[str, float], None]], tuple[Runner, ModelFolder]]
+_OPENERS: dict[str, _Opener] = {"simulated": _open_simulated}
+
+
+def _limits(settings: Settings) -> EngineLimits:
+    return EngineLimits(**settings.engine.model_dump())
+
+
+def _template(folder: ModelFolder) -> ChatTemplate | None:
+    if not folder.chat_template:
+        return None
+    return ChatTemplate(folder.chat_template, bos_token=folder.bos_token, eos_token=folder.eos_token)

@@ -1,0 +1,1 @@
+"""Text at both ends of the engine: messages become token ids, token ids become text."""

@@ -1,0 +1,141 @@
+"""Serve the chatbot by uvicorn alone, without Ray: for debugging and for small machines.
+
+SIGTERM and Ctrl-C refuse new requests, let the running answers end, and stop; a second one stops at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from serving import settings as settings_module
+from serving.api.auth import require_keys
+from serving.assembly import Chatbot, assemble
+from serving.errors import SetupError
+from serving.settings import Settings
+from serving.telemetry.prometheus import PrometheusSink
+from serving.telemetry.request_log import JsonFormatter
+
+# Flags for what one changes most; everything else by --set.
+_FLAGS = {
+    "--host": ("listen.host", "address to listen on; anything but loopback needs API keys"),
+    "--port": ("listen.port", "TCP port; 0 takes a free one"),
+    "--model": ("model.name", "a name of `model list`, or a folder"),
+    "--runner": ("runner.kind", "openvino, simulated or neuron"),
+    "--slots": ("runner.slots", "sequences computed at once"),
+    "--api-keys-file": ("api.api_keys_file", "one `name:sha256-hex` a line"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    for flag, (name, text) in _FLAGS.items():
+        parser.add_argument(flag, dest=name, metavar=name.rpartition(".")[2].upper(), help=f"{text} ({name})")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="GROUP.NAME=VALUE",
+        help="any other setting; may be given again",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal. Raises SetupError for what a user can mend."""
+    settings = settings_module.load(_as_mapping(_assignments(args)))
+    require_keys(settings.listen.host, settings.api.api_keys_file)
+    _log_as_json()
+    with _bound(settings.listen.host, settings.listen.port) as listener:
+        return asyncio.run(_serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> int:
+    sink = PrometheusSink()
+    chatbot = await assemble(
+        settings, replica_id=f"{socket.gethostname()}-{os.getpid()}", sink=sink, exposition=sink.exposition
+    )
+    server = _Server(uvicorn.Config(chatbot.app, lifespan="off", log_config=None, access_log=False))
+    try:
+        _stop_on_signals(server, chatbot, settings.engine.longest_answer_s)
+        host, port = listener.getsockname()[:2]
+        logging.getLogger(__name__).info("listening", extra={"url": f"http://{host}:{port}"})
+        await server.serve(sockets=[listener])
+    finally:
+        await chatbot.close(drain_s=0)
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn ends a process by its signal when it has drained; ours returns instead."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `_stop_on_signals`."""
+        yield
+
+
+def _stop_on_signals(server: uvicorn.Server, chatbot: Chatbot, longest_answer_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    stopping: list[asyncio.Task[None]] = []  # holds the task; a second signal finds it
+
+    async def drain() -> None:
+        await chatbot.engine.drain(longest_answer_s)
+        server.should_exit = True
+
+    def stop() -> None:
+        if stopping:
+            server.should_exit = server.force_exit = True
+        else:
+            stopping.append(loop.create_task(drain()))
+
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop)
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket, taken before the model is loaded. Raises SetupError when it cannot be had."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise SetupError(
+            f"Cannot listen on {host}:{port} ({error.strerror}): stop what uses it, or choose another --port or --host."
+        ) from error
+    with listener:
+        yield listener
+
+
+def _assignments(args: argparse.Namespace) -> dict[str, str]:
+    """`group.name` -> text, from the flags that were given and from every `--set`."""
+    given = {name: getattr(args, name) for name, _ in _FLAGS.values()}
+    assigned = {name: value for name, value in given.items() if value is not None}
+    for assignment in args.set:
+        name, equals, value = assignment.partition("=")
+        if not equals or name.count(".") != 1:
+            raise SetupError(f"--set {assignment}: write GROUP.NAME=VALUE, for example runner.slots=4.")
+        assigned[name] = value
+    return assigned
+
+
+def _as_mapping(assigned: dict[str, str]) -> dict[str, Any]:
+    nested: dict[str, dict[str, str]] = {}
+    for name, value in assigned.items():
+        group, _, setting = name.partition(".")
+        nested.setdefault(group, {})[setting] = value
+    return nested
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
