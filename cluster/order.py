@@ -1,0 +1,62 @@
+"""In which order objects are made and removed, and which kinds we look through for what we once made."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from cluster.objects import Key
+
+
+class Phase(IntEnum):
+    """What must be ready before the next is touched; removed in the reverse order."""
+
+    NAMESPACE = 0
+    POLICY = 1  # identities, rights, configuration, quotas
+    NODE_CLASS = 2
+    NODE_POOL = 3
+    PLATFORM = 4  # what runs or listens without being the workload
+    WORKLOAD = 5
+
+
+# (apiVersion, kind) of everything that our manifests may hold: pruning and destroying look through exactly these.
+KINDS: dict[tuple[str, str], Phase] = {
+    ("v1", "Namespace"): Phase.NAMESPACE,
+    ("scheduling.k8s.io/v1", "PriorityClass"): Phase.POLICY,
+    ("v1", "ServiceAccount"): Phase.POLICY,
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"): Phase.POLICY,
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): Phase.POLICY,
+    ("rbac.authorization.k8s.io/v1", "Role"): Phase.POLICY,
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): Phase.POLICY,
+    ("v1", "ConfigMap"): Phase.POLICY,
+    ("v1", "Secret"): Phase.POLICY,
+    ("v1", "LimitRange"): Phase.POLICY,
+    ("v1", "ResourceQuota"): Phase.POLICY,
+    ("v1", "PersistentVolumeClaim"): Phase.POLICY,
+    ("networking.k8s.io/v1", "NetworkPolicy"): Phase.POLICY,
+    ("policy/v1", "PodDisruptionBudget"): Phase.POLICY,
+    ("karpenter.k8s.aws/v1", "EC2NodeClass"): Phase.NODE_CLASS,
+    ("karpenter.sh/v1", "NodePool"): Phase.NODE_POOL,
+    ("apps/v1", "DaemonSet"): Phase.PLATFORM,
+    ("apps/v1", "Deployment"): Phase.PLATFORM,
+    ("apps/v1", "StatefulSet"): Phase.PLATFORM,
+    ("v1", "Service"): Phase.PLATFORM,
+    ("networking.k8s.io/v1", "Ingress"): Phase.PLATFORM,
+    ("monitoring.coreos.com/v1", "PodMonitor"): Phase.PLATFORM,
+    ("monitoring.coreos.com/v1", "ServiceMonitor"): Phase.PLATFORM,
+    ("monitoring.coreos.com/v1", "PrometheusRule"): Phase.PLATFORM,
+    ("ray.io/v1", "RayService"): Phase.WORKLOAD,
+    ("batch/v1", "Job"): Phase.WORKLOAD,
+}
+_PHASES = {(api_version.rpartition("/")[0], kind): phase for (api_version, kind), phase in KINDS.items()}
+
+
+def phase(key: Key) -> Phase | None:
+    """Of an object; None for a kind that we do not deploy."""
+    return _PHASES.get((key.group, key.kind))
+
+
+def position(key: Key) -> tuple[int, int, str, str]:
+    """Sorts objects into the order in which they are made."""
+    identity = (key.group, key.kind)
+    at = list(_PHASES).index(identity) if identity in _PHASES else len(_PHASES)
+    return (_PHASES.get(identity, Phase.WORKLOAD), at, key.namespace, key.name)
