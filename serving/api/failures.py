@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,8 +75,13 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def invalid_request(problems: Iterable[Any]) -> RequestError:
-    """The first problem that pydantic found, as an error that names its field."""
-    problem = next(iter(problems))
+    """The first problem that pydantic found, as an error that names its field.
+
+    Where a field takes one of several types there is a problem for each: the one that leads deepest is meant.
+    """
+    first, *others = problems
+    top = _field(first["loc"])
+    problem = max([first, *(p for p in others if _field(p["loc"]).startswith(top))], key=lambda p: len(p["loc"]))
     field = _field(problem["loc"])
     kind = problem["type"]
     if kind == "json_invalid" or not field:
@@ -98,7 +104,7 @@ def _unknown(field: str, name: object) -> RequestError:
 
 
 # Where a field takes one of several types, pydantic adds the type that it tried to the path.
-_TYPE_NAMES = ("str", "int", "list[", "TextPart")
+_TYPE_NAME = re.compile(r"str|int|TextPart|(list|function-after)\[.*")
 
 
 def _field(location: Iterable[object]) -> str:
@@ -107,7 +113,7 @@ def _field(location: Iterable[object]) -> str:
     for part in list(location)[1:]:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif not str(part).startswith(_TYPE_NAMES):
+        elif not _TYPE_NAME.fullmatch(str(part)):
             path += f".{part}" if path else str(part)
     return path
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from serving.errors import InvalidRequest
 
@@ -29,6 +29,18 @@ NOT_OFFERED = {
 }
 
 
+def _whole_characters(text: str) -> str:
+    """JSON can spell half a surrogate pair, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("must not hold half a surrogate pair") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole_characters)]
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -44,14 +56,14 @@ class TextPart(_Wire):
     """A piece of a message."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class Message(_Wire):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: Text | list[TextPart]
 
     def as_template_input(self) -> dict[str, str]:
         """What chat templates know: `developer` is OpenAI's newer word for `system`; parts are lines."""
@@ -76,7 +88,7 @@ class _Generating(_Wire):
     min_p: float = Field(0.0, ge=0, le=1)
     min_tokens: int = Field(0, ge=0)
     ignore_eos: bool = False
-    stop: str | list[str] = []
+    stop: Text | list[Text] = []
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     n: int = Field(1, ge=1, le=128)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
@@ -140,7 +152,7 @@ class ChatCompletionRequest(_Generating):
 class CompletionRequest(_Generating):
     """`POST /v1/completions`."""
 
-    prompt: str | list[str] | list[int] | list[list[int]]
+    prompt: Text | list[Text] | list[int] | list[list[int]]
     max_tokens: int | None = Field(16, ge=1)
     logprobs: int | None = Field(None, ge=0, le=5)
 

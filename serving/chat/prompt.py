@@ -64,7 +64,7 @@ def answer_budget(
     left = positions - prompt_tokens
     if asked_tokens is not None and asked_tokens > left:
         raise PromptTooLong(
-            f"The context holds {positions} tokens, but {prompt_tokens + asked_tokens} were asked for "
+            f"The context holds {positions} positions, but {prompt_tokens + asked_tokens} were asked for "
             f"({prompt_tokens} in the prompt, {asked_tokens} in the answer): ask for at most {left} or shorten the prompt.",
             param=asked_param,
             code=code,
