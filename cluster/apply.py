@@ -42,7 +42,7 @@ class Execution:
         actions = {change.key: change.action for change in plan.changes}
         wanted = sorted(desired, key=lambda m: order.position(m.key))
         for phase in Phase:
-            here = [manifest for manifest in wanted if (order.phase(manifest.key) or Phase.PLATFORM) is phase]
+            here = [manifest for manifest in wanted if order.phase(manifest.key) is phase]
             for manifest in here:
                 self._carry_out(manifest, actions.get(manifest.key, Action.CREATE))
             for manifest in here:

@@ -98,7 +98,7 @@ class Api:
         self._resources: dict[str, list[Resource]] = {}
 
     @classmethod
-    def connect(cls, kubeconfig: Path | None = None, context: str | None = None) -> Api:
+    def connect(cls, kubeconfig: Path | None = None, context: str | None = None, *, pace: Pace | None = None) -> Api:
         """The cluster of a kubeconfig's context, by default the current one.
 
         Raises Refused where there is none.
@@ -116,7 +116,7 @@ class Api:
         configuration.retries = False  # only what is safe is repeated, and only here
         if urlsplit(configuration.host).hostname in _LOOPBACK:
             configuration.proxy = None
-        return cls(ApiClient(configuration), name=context or configuration.host)
+        return cls(ApiClient(configuration), name=context or configuration.host, pace=pace)
 
     def resource(self, api_version: str, kind: str) -> Resource | None:
         """How the API server serves this kind, None where it does not."""

@@ -9,7 +9,7 @@ from typing import Any
 from cluster.client import Api, ApiError, Resource
 from cluster.errors import Refused
 from cluster.objects import Key, Manifest, mapping, mappings, text
-from cluster.order import KINDS
+from cluster.order import KINDS, is_deployable
 from cluster.plan import TARGET_LABEL, Conflict, Observed, marked
 
 _CONFLICT = "FieldManagerConflict"
@@ -82,6 +82,8 @@ class Stage:
         return {**value, "metadata": {**mapping(value["metadata"]), "namespace": manifest.namespace}}
 
     def _observe(self, manifest: Manifest) -> Observed:
+        if not is_deployable(manifest.key):
+            raise Refused(f"{manifest.key}: deploy does not know this kind, and destroy would not find it again.")
         resource = self.resource(manifest.api_version, manifest.kind)
         live = self.api.get(resource, manifest.name, manifest.namespace)
         if live is not None and is_leaving(live):

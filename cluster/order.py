@@ -50,13 +50,18 @@ KINDS: dict[tuple[str, str], Phase] = {
 _PHASES = {(api_version.rpartition("/")[0], kind): phase for (api_version, kind), phase in KINDS.items()}
 
 
-def phase(key: Key) -> Phase | None:
-    """Of an object; None for a kind that we do not deploy."""
-    return _PHASES.get((key.group, key.kind))
+def phase(key: Key) -> Phase:
+    """Of an object; a kind that is not in the table comes with what runs or listens."""
+    return _PHASES.get((key.group, key.kind), Phase.PLATFORM)
+
+
+def is_deployable(key: Key) -> bool:
+    """Whether pruning and destroying would find an object of this kind again."""
+    return (key.group, key.kind) in _PHASES
 
 
 def position(key: Key) -> tuple[int, int, str, str]:
     """Sorts objects into the order in which they are made."""
     identity = (key.group, key.kind)
     at = list(_PHASES).index(identity) if identity in _PHASES else len(_PHASES)
-    return (_PHASES.get(identity, Phase.WORKLOAD), at, key.namespace, key.name)
+    return (phase(key), at, key.namespace, key.name)
