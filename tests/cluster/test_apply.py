@@ -9,10 +9,9 @@ import pytest
 
 from cluster.apply import Execution
 from cluster.client import FIELD_MANAGER, Api
-from cluster.errors import Refused
-from cluster.objects import Manifest, dig
+from cluster.objects import Manifest
 from cluster.observe import Stage
-from cluster.plan import TARGET_LABEL, Action, Plan, diff
+from cluster.plan import Plan, diff
 from tests.support import manifests
 from tests.support.status_double import StatusDouble
 
