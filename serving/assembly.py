@@ -12,17 +12,18 @@ from starlette.types import ASGIApp
 
 from serving.api.app import build_api
 from serving.api.frontend import Frontend
+from serving.backends import open_runner
 from serving.chat.canary import check_decoding, run_canary
 from serving.chat.prompt import PromptEncoder, load_tokenizer
 from serving.chat.template import ChatTemplate
-from serving.chat.vocabulary import read_vocabulary
+from serving.chat.vocabulary import Vocabulary, read_vocabulary
 from serving.engine.clock import Clock, RealClock
-from serving.engine.runner import Runner
+from serving.engine.runner import RunnerSpec
 from serving.engine.service import Engine, EngineLimits
 from serving.errors import Unavailable
 from serving.model.folder import ModelFolder
 from serving.page.mount import mount_page
-from serving.settings import Settings
+from serving.settings import ApiSettings, Settings
 from serving.telemetry import metrics
 from serving.telemetry.metrics import Sink
 from serving.telemetry.observer import MetricsObserver
@@ -92,22 +93,9 @@ async def assemble(
     sink.set(metrics.SLOTS, runner.spec.slots)
     try:
         with stages.timed("tokenizer"):
-            tokenizer = load_tokenizer(folder.tokenizer_json)
-            vocabulary = read_vocabulary(tokenizer, rows=runner.spec.vocabulary)
-            check_decoding(tokenizer, vocabulary)
-            encoder = PromptEncoder(tokenizer, _template(folder), bos_token=folder.bos_token)
-        frontend = Frontend(
-            engine,
-            encoder,
-            vocabulary=vocabulary,
-            capacity=settings.capacity,
-            first_byte_wait_s=settings.api.first_byte_wait_s,
-            heartbeat_s=settings.api.heartbeat_s,
-            clock=clock,
-            on_finished=log_request,
-        )
+            encoder, vocabulary = _open_text(folder, runner.spec)
         app = build_api(
-            frontend,
+            _frontend(settings.api, engine, encoder, vocabulary, capacity=settings.capacity, clock=clock),
             replica_id=replica_id,
             sink=sink,
             check_ready=lambda: check_ready(engine),
@@ -133,33 +121,37 @@ def check_ready(engine: Engine) -> None:
         raise Unavailable("This replica is shutting down.", retry_after_s=5.0)
 
 
-def open_runner(
-    settings: Settings, *, clock: Clock, on_stage: Callable[[str, float], None]
-) -> tuple[Runner, ModelFolder]:
-    """The runner of the settings' kind and the folder with its model's tokenizer; only that kind's library is imported."""
-    return _OPENERS[settings.runner.kind](settings, clock, on_stage)
-
-
-def _open_simulated(
-    settings: Settings, clock: Clock, on_stage: Callable[[str, float], None]
-) -> tuple[Runner, ModelFolder]:
-    from serving.engine.runners.simulated import MODEL_FOLDER, SimulatedRunner, load_profile
-
-    wanted = settings.runner
-    runner = SimulatedRunner(load_profile(wanted.profile), slots=wanted.slots, positions=wanted.positions, clock=clock)
-    runner.wait_start_up(on_stage)
-    return runner, ModelFolder.open(MODEL_FOLDER)
-
-
-_Opener = Callable[[Settings, Clock, Callable[[str, float], None]], tuple[Runner, ModelFolder]]
-_OPENERS: dict[str, _Opener] = {"simulated": _open_simulated}
-
-
 def _limits(settings: Settings) -> EngineLimits:
     return EngineLimits(**settings.engine.model_dump())
 
 
-def _template(folder: ModelFolder) -> ChatTemplate | None:
-    if not folder.chat_template:
-        return None
-    return ChatTemplate(folder.chat_template, bos_token=folder.bos_token, eos_token=folder.eos_token)
+def _open_text(folder: ModelFolder, spec: RunnerSpec) -> tuple[PromptEncoder, Vocabulary]:
+    """Both ways between text and ids. Raises SetupError for files that this server cannot use."""
+    tokenizer = load_tokenizer(folder.tokenizer_json)
+    vocabulary = read_vocabulary(tokenizer, rows=spec.vocabulary)
+    check_decoding(tokenizer, vocabulary)
+    template = None
+    if folder.chat_template:
+        template = ChatTemplate(folder.chat_template, bos_token=folder.bos_token, eos_token=folder.eos_token)
+    return PromptEncoder(tokenizer, template, bos_token=folder.bos_token), vocabulary
+
+
+def _frontend(
+    settings: ApiSettings,
+    engine: Engine,
+    encoder: PromptEncoder,
+    vocabulary: Vocabulary,
+    *,
+    capacity: int,
+    clock: Clock,
+) -> Frontend:
+    return Frontend(
+        engine,
+        encoder,
+        vocabulary=vocabulary,
+        capacity=capacity,
+        first_byte_wait_s=settings.first_byte_wait_s,
+        heartbeat_s=settings.heartbeat_s,
+        clock=clock,
+        on_finished=log_request,
+    )

@@ -15,6 +15,7 @@ from serving.api.middleware.authentication import Authentication
 from serving.api.middleware.body_limit import BodyLimit
 from serving.api.middleware.error_count import ErrorCount
 from serving.api.middleware.identity import Identity
+from serving.api.middleware.last_resort import LastResort
 from serving.api.routes import openai_routes, process_routes
 from serving.telemetry.metrics import Sink
 
@@ -40,6 +41,7 @@ def build_api(
     layers: ASGIApp = BodyLimit(app, longest_body_bytes=longest_body_bytes)
     if keys is not None:
         layers = Authentication(layers, keys=keys)
+    layers = LastResort(layers)
     layers = ErrorCount(layers, sink=sink)
     return Identity(layers, replica_id=replica_id)
 

@@ -66,7 +66,7 @@ def add_handlers(app: FastAPI) -> None:
         )
 
     async def unforeseen(_request: Request, error: Exception) -> Response:
-        return error_response(error)  # the server that runs the app logs the traceback
+        return error_response(error)  # Starlette raises it again, and `middleware.last_resort` logs it
 
     app.add_exception_handler(ChatbotError, ours)
     app.add_exception_handler(RequestValidationError, wrong_fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from serving.api.frontend import Frontend
 from serving.chat.prompt import PromptEncoder
 from serving.chat.template import ChatTemplate
 from serving.chat.vocabulary import read_vocabulary
-from serving.engine.clock import VirtualClock
+from serving.engine.clock import Clock, VirtualClock
 from serving.telemetry.metrics import Metric
 from serving.telemetry.request_log import RequestRecord
 from tests.support import asgi, tokenizers
@@ -40,6 +40,36 @@ class CountingSink:
         self.observed.setdefault(metric.name, []).append(value)
 
 
+def _forget(record: RequestRecord) -> None:
+    """For tests that do not look at records."""
+
+
+def frontend(
+    engine: ScriptedEngine | None = None,
+    *,
+    tokenizer: Tokenizer | None = None,
+    first_byte_wait_s: float = 60.0,
+    heartbeat_s: float = 60.0,
+    capacity: int = 8,
+    clock: Clock | None = None,
+    on_finished: Callable[[RequestRecord], None] = _forget,
+) -> Frontend:
+    """A frontend on a scripted engine and a small tokenizer."""
+    engine, tokenizer = engine or ScriptedEngine(), tokenizer or tokenizers.byte_level()
+    template = ChatTemplate(tokenizers.TEMPLATE, bos_token="<|im_start|>", eos_token="<|im_end|>")
+    return Frontend(
+        engine,
+        PromptEncoder(tokenizer, template, bos_token="<|im_start|>"),
+        vocabulary=read_vocabulary(tokenizer, rows=engine.spec.vocabulary),
+        capacity=capacity,
+        first_byte_wait_s=first_byte_wait_s,
+        heartbeat_s=heartbeat_s,
+        clock=clock or VirtualClock(),
+        on_finished=on_finished,
+        wall_clock=lambda: 1_700_000_000.0,
+    )
+
+
 class ScriptedApi:
     """The whole API, from the middleware down to an engine that a test speaks for."""
 
@@ -59,20 +89,16 @@ class ScriptedApi:
         self.records: list[RequestRecord] = []
         self.sink = CountingSink()
         self.clock = VirtualClock()
-        template = ChatTemplate(tokenizers.TEMPLATE, bos_token="<|im_start|>", eos_token="<|im_end|>")
-        frontend = Frontend(
-            self.engine,
-            PromptEncoder(self.tokenizer, template, bos_token="<|im_start|>"),
-            vocabulary=read_vocabulary(self.tokenizer, rows=self.engine.spec.vocabulary),
-            capacity=capacity,
-            first_byte_wait_s=first_byte_wait_s,
-            heartbeat_s=heartbeat_s,
-            clock=self.clock,
-            on_finished=self.records.append,
-            wall_clock=lambda: 1_700_000_000.0,
-        )
         self.app = build_api(
-            frontend,
+            frontend(
+                self.engine,
+                tokenizer=self.tokenizer,
+                first_byte_wait_s=first_byte_wait_s,
+                heartbeat_s=heartbeat_s,
+                capacity=capacity,
+                clock=self.clock,
+                on_finished=self.records.append,
+            ),
             replica_id="replica-1",
             sink=self.sink,
             check_ready=lambda: None,

@@ -98,6 +98,11 @@ def openai_client(app: ASGIApp, *, api_key: str = "unused") -> openai.AsyncOpenA
     )
 
 
+def get(app: ASGIApp, path: str) -> Exchange:
+    """A request whose task the test holds in its own hands."""
+    return Exchange(app, "GET", httpx2.URL(f"http://testserver{path}"), httpx2.Headers(), b"")
+
+
 def post(app: ASGIApp, path: str, body: dict[str, Any]) -> Exchange:
     """A request whose connection the test holds in its own hands."""
     headers = httpx2.Headers({"content-type": "application/json"})
