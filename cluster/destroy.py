@@ -57,14 +57,11 @@ class Destruction:
         """What is still there and is paid for by the hour."""
         claims = self._claims(pools)
         nodes = claims.listing().items if claims else []
-        places = self.stage.namespaces(self.desired)
-        return [*nodes, *(value for value in self.stage.ours(places) if _is_paid(value))]
+        return [*nodes, *(value for value in self.stage.ours(self.desired) if _is_paid(value))]
 
     def _remove(self, phase: Phase) -> None:
         """Delete all of a phase first, then wait: what hangs does not keep the rest from going."""
-        found = [
-            v for v in self.stage.ours(self.stage.namespaces(self.desired)) if order.phase(Manifest(v).key) is phase
-        ]
+        found = [value for value in self.stage.ours(self.desired) if order.phase(Manifest(value).key) is phase]
         found.sort(key=lambda value: order.position(Manifest(value).key), reverse=True)
         for value in found:
             if not is_leaving(value):
@@ -89,7 +86,7 @@ class Destruction:
         """The pools that are ours, also those that an interrupted run has removed already."""
         named = [manifest for manifest in self.desired if manifest.kind == "NodePool"]
         mine = {m.name for m in named if (live := self.stage.live(m)) is None or is_ours(live, self.stage.target)}
-        return mine | {Manifest(v).name for v in self.stage.ours(()) if v.get("kind") == "NodePool"}
+        return mine | {Manifest(v).name for v in self.stage.ours(self.desired) if v.get("kind") == "NodePool"}
 
     def _claims(self, pools: set[str]) -> Collection | None:
         resource = self.stage.api.resource("karpenter.sh/v1", "NodeClaim")
@@ -103,7 +100,7 @@ class Destruction:
             until_gone(claims, "NodeClaims", Patience(self.nodes_timeout_s, self.tell))
 
     def _remove_namespaces(self) -> None:
-        for value in self.stage.ours(()):
+        for value in self.stage.ours(self.desired):
             manifest = Manifest(value)
             if manifest.kind != "Namespace":
                 continue
@@ -118,10 +115,9 @@ class Destruction:
     def _strangers(self, namespace: str) -> list[str]:
         """What somebody else put there; what goes with its owner, and Kubernetes' own, is nobody's."""
         pods = self.stage.api.listing(self.stage.resource("v1", "Pod"), namespace).items
-        found = [value for value in self.stage.everything([namespace]) if Manifest(value).namespace == namespace]
         return [
             str(Manifest(value).key)
-            for value in [*found, *pods]
+            for value in [*self.stage.within(namespace), *pods]
             if not owners(value)
             and not is_ours(value, self.stage.target)
             and (text(value.get("kind")), Manifest(value).name) not in _FURNITURE

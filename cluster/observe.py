@@ -9,7 +9,7 @@ from typing import Any
 from cluster.client import Api, ApiError, Resource
 from cluster.errors import Refused
 from cluster.objects import Key, Manifest, mapping, mappings, text
-from cluster.order import KINDS, is_deployable
+from cluster.order import KINDS, is_deployable, places
 from cluster.plan import TARGET_LABEL, Conflict, Observed, marked
 
 _CONFLICT = "FieldManagerConflict"
@@ -44,35 +44,28 @@ class Stage:
         """
         return {manifest.key: self._observe(manifest) for manifest in desired}
 
-    def ours(self, namespaces: Iterable[str]) -> list[Mapping[str, Any]]:
-        """Everything that a deploy to this target made: cluster-scoped, and in `namespaces`."""
-        return list(self.everything(namespaces, labels=f"{TARGET_LABEL}={self.target}"))
+    def ours(self, desired: Sequence[Manifest]) -> list[Mapping[str, Any]]:
+        """Everything that a deploy of this target made: cluster-scoped, and in the namespaces of the manifests."""
+        return list(self._in_places(places(desired, self._made_namespaces()), f"{TARGET_LABEL}={self.target}"))
 
-    def everything(self, namespaces: Iterable[str], *, labels: str = "") -> Iterator[Mapping[str, Any]]:
-        """Every object of the kinds that we deploy: cluster-scoped (ours only) and in `namespaces`."""
-        places = sorted(set(namespaces))
-        for api_version, kind in KINDS:
+    def within(self, namespace: str) -> list[Mapping[str, Any]]:
+        """Every object of the kinds that we deploy in a namespace of ours, whoever made it."""
+        return list(self._in_places([(kind, namespace) for kind in KINDS], ""))
+
+    def _in_places(self, looked: Iterable[tuple[tuple[str, str], str]], labels: str) -> Iterator[Mapping[str, Any]]:
+        for (api_version, kind), namespace in looked:
             resource = self.api.resource(api_version, kind)
-            if resource is None:
-                continue
-            if not resource.namespaced:
-                items = self.api.listing(resource, labels=labels or f"{TARGET_LABEL}={self.target}").items
-                yield from items
-                continue
-            for namespace in places:
+            if resource is not None and resource.namespaced == bool(namespace):
                 yield from self.api.listing(resource, namespace, labels=labels).items
 
-    def namespaces(self, desired: Sequence[Manifest]) -> set[str]:
-        """Where our objects may stand: the namespaces of the manifests, and those that we made."""
+    def _made_namespaces(self) -> list[str]:
         made = self.api.listing(self.resource("v1", "Namespace"), labels=f"{TARGET_LABEL}={self.target}").items
-        named = {manifest.namespace for manifest in desired if manifest.namespace}
-        return named | {Manifest(item).name for item in made}
+        return [Manifest(item).name for item in made]
 
     def orphans(self, desired: Sequence[Manifest]) -> list[Mapping[str, Any]]:
         """What we made and want no more."""
         wanted = {manifest.key for manifest in desired}
-        found = self.ours(self.namespaces(desired))
-        return [value for value in found if Manifest(value).key not in wanted and not is_leaving(value)]
+        return [value for value in self.ours(desired) if Manifest(value).key not in wanted and not is_leaving(value)]
 
     def body(self, manifest: Manifest, live: Mapping[str, Any] | None) -> dict[str, Any]:
         """What is sent: with our label where the object is ours or new, and its namespace named."""

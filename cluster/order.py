@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
-from cluster.objects import Key
+from cluster.objects import Key, Manifest
 
 
 class Phase(IntEnum):
@@ -65,3 +66,15 @@ def position(key: Key) -> tuple[int, int, str, str]:
     identity = (key.group, key.kind)
     at = list(_PHASES).index(identity) if identity in _PHASES else len(_PHASES)
     return (phase(key), at, key.namespace, key.name)
+
+
+def places(desired: Sequence[Manifest], own_namespaces: Iterable[str] = ()) -> list[tuple[tuple[str, str], str]]:
+    """Where to look for what we made: (apiVersion, kind) and namespace, which is empty for what is cluster-scoped.
+
+    Every kind in the namespaces that are ours, in others only the kinds that we put there: nobody has to let us read
+    the secrets of kube-system.
+    """
+    own = {manifest.name for manifest in desired if manifest.kind == "Namespace"} | set(own_namespaces)
+    put = {((manifest.api_version, manifest.kind), manifest.namespace) for manifest in desired}
+    everywhere = {(kind, namespace) for kind in KINDS for namespace in own | {""}}
+    return sorted(everywhere | {(kind, namespace) for kind, namespace in put if kind in KINDS})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cluster.objects import Manifest, mappings, text
-from cluster.order import KINDS
+from cluster.order import places
 
 ROLE_NAME = "chatbot-deployer"
 _OWN_VERBS = ("get", "patch", "delete")
@@ -115,18 +115,16 @@ def _on_objects(desired: Sequence[Manifest], plurals: Mapping[tuple[str, str], P
 
 
 def _on_kinds(desired: Sequence[Manifest], plurals: Mapping[tuple[str, str], Plural]) -> Iterable[Right]:
-    """What is ours is found by listing every kind that we deploy, in our namespaces only."""
-    places = sorted({manifest.namespace for manifest in desired if manifest.namespace})
+    """What is ours is found by listing; what we wait for, by watching."""
     watched = {(manifest.api_version, manifest.kind) for manifest in desired}
-    for kind in KINDS:
+    for kind, place in places(desired):
         plural = plurals.get(kind)
-        if plural is None:
+        if plural is None or plural.namespaced != bool(place):
             continue
         group = kind[0].rpartition("/")[0]
-        for place in places if plural.namespaced else [""]:
-            yield Right("list", group, plural.name, place)
-            if kind in watched:
-                yield Right("watch", group, plural.name, place)
+        yield Right("list", group, plural.name, place)
+        if kind in watched:
+            yield Right("watch", group, plural.name, place)
 
 
 def _reads(desired: Sequence[Manifest]) -> Iterable[Right]:

@@ -8,7 +8,7 @@ import http
 import http.client
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,8 +84,11 @@ class ControlPlane:
         path = self._home / f"{user.replace(':', '-')}.kubeconfig"
         return self._write_kubeconfig(path, self._authority.client(user, *groups))
 
-    def start(self) -> ControlPlane:
+    def start(self, prepare: Callable[[Path], None] = lambda _: None) -> ControlPlane:
         """Return when the API server is ready; the controllers are up a moment later.
+
+        `prepare` gets the administrator's kubeconfig before the controllers start: what it installs they know from
+        their first moment, while the garbage collector finds a CRD that comes later after half a minute only.
 
         Raises ClusterError with the log of whatever does not start; nothing is left running then.
         """
@@ -95,6 +98,7 @@ class ControlPlane:
             self._run("etcd", *self._etcd_flags())
             self._run("kube-apiserver", *self._api_server_flags())
             self._processes.wait_for("kube-apiserver", self._is_ready, timeout_s=READY_TIMEOUT_S)
+            prepare(self.admin_kubeconfig)
             self._run("kube-controller-manager", *self._controller_manager_flags())
             self._run("kube-scheduler", *self._scheduler_flags())
         except BaseException:

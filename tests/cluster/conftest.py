@@ -11,8 +11,8 @@ from kubernetes.config import new_client_from_config
 from cluster.client import Api, Collection, Pace
 from cluster.errors import Refused
 from cluster.objects import Manifest, dig
-from cluster.observe import owners
-from cluster.order import KINDS, Phase
+from cluster.order import KINDS
+from cluster.plan import TARGET_LABEL
 from cluster.rehearsal import build
 from cluster.rehearsal.control_plane import ControlPlane
 from cluster.settings import from_environment
@@ -33,9 +33,10 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     except Refused as reason:
         pytest.skip(str(reason))
     home = tmp_path_factory.mktemp("control-plane")
-    with ControlPlane(built, home, environment=settings.environment) as running:
-        install_crds(Api.connect(running.admin_kubeconfig), built)
-        yield running
+    running = ControlPlane(built, home, environment=settings.environment)
+    running.start(lambda kubeconfig: install_crds(Api.connect(kubeconfig), built))
+    yield running
+    running.stop()
 
 
 @pytest.fixture
@@ -67,24 +68,17 @@ def install_crds(api: Api, built: build.Built) -> None:
 
 
 def clean(api: Api) -> None:
-    """Remove every object of the kinds that we deploy, but those of the system."""
-    kinds = [*(kind for kind, phase in KINDS.items() if phase is not Phase.NAMESPACE), ("karpenter.sh/v1", "NodeClaim")]
-    for kind in [*kinds, ("v1", "Namespace")]:
+    """Remove what a test made: what is cluster-scoped or labelled, and whole namespaces."""
+    for kind in [*KINDS, ("karpenter.sh/v1", "NodeClaim")]:
         resource = api.resource(*kind)
-        if resource is None:
-            continue
-        made = [item for item in api.listing(resource).items if is_of_a_test(Manifest(item))]
-        for item in made:
-            if dig(item, "metadata", "finalizers") and kind[1] == "NodeClaim":
-                continue
-            api.delete(item, resource)
+        if resource is not None:
+            for item in api.listing(resource).items:
+                if TARGET_LABEL in Manifest(item).labels or kind[1] in {"NodePool", "EC2NodeClass", "NodeClaim"}:
+                    api.delete(item, resource)
     namespaces = api.resource("v1", "Namespace")
     assert namespaces is not None
-    names = ",".join(f"metadata.name!={name}" for name in SYSTEM_NAMESPACES)
-    until_gone(Collection(api, namespaces, fields=names), "Namespaces", Patience(60.0))
-
-
-def is_of_a_test(manifest: Manifest) -> bool:
-    system = manifest.name.startswith(("system", "kube", "default", "extension-apiserver", "cluster-admin", "admin"))
-    ordinary = manifest.name not in {"view", "edit", *SYSTEM_NAMESPACES} and not system
-    return ordinary and manifest.namespace not in SYSTEM_NAMESPACES - {"default"} and not owners(manifest.value)
+    made = [item for item in api.listing(namespaces).items if Manifest(item).name not in SYSTEM_NAMESPACES]
+    for item in made:
+        api.delete(item, namespaces)
+    others = ",".join(f"metadata.name!={name}" for name in sorted(SYSTEM_NAMESPACES))
+    until_gone(Collection(api, namespaces, fields=others), "Namespaces", Patience(120.0))
