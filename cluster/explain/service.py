@@ -208,7 +208,7 @@ def _explain_unplaced(cluster: Object, workers: list[Object], what: str, message
         return broken(what, why, do, since)
     most = sum(int(group.get("maxReplicas") or 0) for group in groups)
     if workers and len(workers) >= most and all(is_running(pod) for pod in workers):
-        why = f"wants another replica, and all {most} workers that the groups allow are there"
+        why = f"wants another replica, and the most workers that the groups allow ({most}) are there"
         return broken(
             what, why, "Raise maxReplicas of the worker group, or lower max_replicas of the deployment.", since
         )
