@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -182,7 +182,7 @@ def read(content: str) -> Iterator[Document]:
             else:
                 builder.feed(event)
     except yaml.MarkedYAMLError as error:
-        mark = cast(Any, error.problem_mark)
+        mark: Any = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         raise Unreadable(f"{place}{error.problem or 'not YAML'}") from error
     except yaml.YAMLError as error:

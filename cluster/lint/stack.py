@@ -1,0 +1,78 @@
+"""Everything that was read, and how its parts belong together; computed once, used by every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cluster.documents import RepeatedKey
+from cluster.instance_types import GPU, NEURON, NEURON_CORE
+from cluster.lint.karpenter import NodeClass, NodePool
+from cluster.lint.pods import Pod, plain_pods
+from cluster.lint.ray import Cluster, clusters
+from cluster.lint.serve import ServeConfig, serve_configs
+from cluster.objects import Manifest
+
+DEVICES = (NEURON, NEURON_CORE, "aws.amazon.com/neurondevice", GPU)
+NEURON_DEVICES = DEVICES[:3]
+
+
+@dataclass
+class Stack:
+    """The manifests that are linted together."""
+
+    manifests: Sequence[Manifest]
+    repeated_keys: Sequence[tuple[Manifest, RepeatedKey]] = ()
+    unset_placeholders: Sequence[tuple[str, str]] = ()  # (name, example that stands for it)
+    unreadable: Sequence[tuple[Manifest, str]] = field(default=())
+
+    def of(self, *kinds: str) -> list[Manifest]:
+        """The manifests of `kinds`, in order."""
+        return [manifest for manifest in self.manifests if manifest.kind in kinds]
+
+    @cached_property
+    def clusters(self) -> list[Cluster]:
+        """Every RayCluster spec."""
+        return [cluster for manifest in self.manifests for cluster in clusters(manifest)]
+
+    @cached_property
+    def serve_configs(self) -> list[ServeConfig]:
+        """Every Serve config."""
+        return [config for manifest in self.manifests for config in serve_configs(manifest)]
+
+    @cached_property
+    def ray_pods(self) -> list[Pod]:
+        """The pod templates of Ray groups."""
+        return [group.pod for cluster in self.clusters for group in cluster.groups if group.value]
+
+    @cached_property
+    def plain_pods(self) -> list[Pod]:
+        """The pod templates of built-in workloads."""
+        return [pod for manifest in self.manifests for pod in plain_pods(manifest)]
+
+    @cached_property
+    def pods(self) -> list[Pod]:
+        """Every pod template."""
+        return [*self.ray_pods, *self.plain_pods]
+
+    @cached_property
+    def node_pools(self) -> list[NodePool]:
+        """Every NodePool of Karpenter's."""
+        return [NodePool(m) for m in self.of("NodePool") if m.group == "karpenter.sh"]
+
+    @cached_property
+    def node_classes(self) -> list[NodeClass]:
+        """Every EC2NodeClass."""
+        return [NodeClass(m) for m in self.of("EC2NodeClass") if m.group == "karpenter.k8s.aws"]
+
+    def node_class(self, pool: NodePool) -> NodeClass | None:
+        """The node class that `pool` refers to, None where it is not among the manifests."""
+        return next((c for c in self.node_classes if c.name == pool.class_name), None)
+
+    def config_of(self, cluster: Cluster) -> ServeConfig | None:
+        """The readable Serve config that runs on `cluster`; a config in a file of its own belongs to the only service."""
+        own = [c for c in self.serve_configs if c.manifest is cluster.manifest]
+        services = [c for c in self.clusters if c.is_service]
+        loose = [c for c in self.serve_configs if not c.path] if len(services) == 1 and cluster.is_service else []
+        return next((config for config in [*own, *loose] if not config.error), None)
