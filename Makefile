@@ -11,7 +11,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 ##@ Use it
-deploy: setup-$(TARGET)  ## Stand the chatbot up on TARGET (local) and return when a real chat request was answered
+deploy: setup-$(TARGET) $(if $(filter local,$(TARGET)),page)  ## Stand the chatbot up on TARGET (local) and return when a real chat request was answered
 	@$(PY) -m cluster deploy $(TARGET)
 status: setup-$(TARGET)  ## What runs where on TARGET, and is it healthy
 	@$(PY) -m cluster status $(TARGET)
@@ -47,9 +47,10 @@ help:  ## This page
 	@awk 'BEGIN {FS = ":.*  ## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*  ## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What the targets above stand on: environments from the locks, the page's two libraries by npm.
-setup-local: $(VENV)/cpu.stamp page
+setup-local: $(VENV)/cpu.stamp
 setup-eks setup-rehearsal: $(VENV)/cluster.stamp
-page: $(if $(shell command -v npm),,$(VENV)/page.stamp)
+page: $(if $(shell command -v npm),,$(VENV)/page.stamp) | $(VENV)/bin/python
+	@$(PY) -m serving.page
 
 $(VENV)/bin/python:
 	@requirements/venv $(PYTHON) $(VENV)

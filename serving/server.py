@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal. Raises SetupError for what a user can mend."""
     settings = settings_module.load(_as_mapping(_assignments(args)))
     require_keys(settings.listen.host, settings.api.api_keys_file)
-    _log_as_json()
     with _bound(settings.listen.host, settings.listen.port) as listener:
+        _log_as_json()
         return asyncio.run(_serve(settings, listener))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serving.errors import SetupError
@@ -65,7 +65,7 @@ class EngineSettings(_Group):
     longest_answer_s: float = Field(
         300.0,
         gt=0,
-        description="From admission to the last token; drain and every grace period derive from it.",
+        description="From acceptance, waiting included, to the last token; drain and every grace period derive from it.",
     )
     longest_wait_s: float = Field(
         60.0, gt=0, description="In the queue; past it a request fails instead of waiting on."
@@ -73,6 +73,12 @@ class EngineSettings(_Group):
     prefill_budget_tokens: int = Field(
         256, ge=1, description="Prompt tokens computed between two decodes, so that no stream stalls."
     )
+
+    @model_validator(mode="after")
+    def _leaves_time_to_answer(self) -> EngineSettings:
+        if self.longest_wait_s >= self.longest_answer_s:
+            raise ValueError("longest_wait_s must be less than longest_answer_s, which the waiting counts towards")
+        return self
 
 
 class ApiSettings(_Group):

@@ -6,13 +6,14 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from serving.api import limits
 from serving.api.call import Call, Caller
 from serving.api.protocol import ChatCompletionRequest, CompletionRequest
 from serving.api.responses import StreamedAnswer, WholeAnswer
-from serving.api.shapes import ChatShape, CompletionShape, Head
+from serving.api.shapes import ChatShape, CompletionShape, Head, Shape
 from serving.chat.answer import Answer, Choice, Generation
 from serving.chat.prompt import PromptEncoder, answer_budget
 from serving.chat.stream import TextStream
@@ -28,6 +29,21 @@ _INLINE_CHARACTERS = 16_384
 T = TypeVar("T")
 Prompt = tuple[int, ...]
 Asked = ChatCompletionRequest | CompletionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """What is different between the two once the prompt is made."""
+
+    name: str
+    id_prefix: str
+    prompt_field: str
+    shape: type[ChatShape] | type[CompletionShape]
+    continues_its_prompt: bool
+
+
+_CHAT = _Endpoint("chat.completions", "chatcmpl", "messages", ChatShape, continues_its_prompt=False)
+_COMPLETION = _Endpoint("completions", "cmpl", "prompt", CompletionShape, continues_its_prompt=True)
 
 
 class AcceptsRequests(Protocol):
@@ -80,7 +96,7 @@ class Frontend:
         messages = [message.as_template_input() for message in asked.messages]
         size = sum(len(message["content"]) for message in messages)
         prompt = await _inline_or_thread(size, lambda: self._encoder.chat(messages))
-        return self._answer(asked, caller, [prompt], arrived_s=arrived_s, prompt_field="messages")
+        return self._answer(_CHAT, asked, caller, [prompt], arrived_s=arrived_s)
 
     async def complete(self, asked: CompletionRequest, caller: Caller) -> WholeAnswer | StreamedAnswer:
         """Go on from one text or several. Raises what the error table turns into a status line."""
@@ -88,7 +104,7 @@ class Frontend:
         self._check(asked, prompts=len(asked.prompts))
         size = sum(map(len, asked.prompts))
         prompts = await _inline_or_thread(size, lambda: [self._encode(prompt) for prompt in asked.prompts])
-        return self._answer(asked, caller, prompts, arrived_s=arrived_s, prompt_field="prompt")
+        return self._answer(_COMPLETION, asked, caller, prompts, arrived_s=arrived_s)
 
     def _check(self, asked: Asked, *, prompts: int) -> None:
         limits.check_model(asked.model, self.spec)
@@ -99,43 +115,49 @@ class Frontend:
         return self._encoder.text(prompt) if isinstance(prompt, str) else limits.check_prompt_ids(prompt, self.spec)
 
     def _answer(
-        self, asked: Asked, caller: Caller, prompts: Sequence[Prompt], *, arrived_s: float, prompt_field: str
+        self, endpoint: _Endpoint, asked: Asked, caller: Caller, prompts: Sequence[Prompt], *, arrived_s: float
     ) -> WholeAnswer | StreamedAnswer:
-        chat = isinstance(asked, ChatCompletionRequest)
-        answer_id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
-        requests = self._requests(asked, prompts, answer_id, prompt_field)
-        generations = self._engine.submit(requests)
-        choices = [
-            Choice(index, generation, self._text(asked, continues=not chat))
-            for index, generation in enumerate(generations)
-        ]
-        usage = asked.stream_options is not None and asked.stream_options.include_usage
-        shape = (ChatShape if chat else CompletionShape)(
-            Head(answer_id, int(self._wall_clock()), self.spec.model_id, self.spec.fingerprint),
-            self._vocabulary,
-            choices=len(choices),
-            logprobs=asked.wanted_logprobs is not None,
-            usage=usage,
-        )
+        answer_id = f"{endpoint.id_prefix}-{uuid.uuid4().hex}"
+        generations = self._engine.submit(self._requests(endpoint, asked, prompts, answer_id))
         call = Call(
             caller=caller,
             answer_id=answer_id,
-            endpoint="chat.completions" if chat else "completions",
+            endpoint=endpoint.name,
             arrived_s=arrived_s,
             prompt_tokens=sum(map(len, prompts)),
             streamed=asked.stream,
             user=asked.user,
-            shape=shape,
-            answer=Answer(choices, on_end=lambda _: self._on_finished(call.record(self._clock.now()))),
+            shape=self._shape(endpoint, asked, answer_id, choices=len(generations)),
+            answer=Answer(
+                [Choice(i, generation, self._text(endpoint, asked)) for i, generation in enumerate(generations)],
+                on_end=lambda _: self._on_finished(call.record(self._clock.now())),
+            ),
         )
         if not asked.stream:
             return WholeAnswer(call)
         return StreamedAnswer(
-            call, first_byte_wait_s=self._first_byte_wait_s, heartbeat_s=self._heartbeat_s, usage=usage
+            call,
+            first_byte_wait_s=self._first_byte_wait_s,
+            heartbeat_s=self._heartbeat_s,
+            usage=asked.usage_in_stream,
+        )
+
+    def _shape(self, endpoint: _Endpoint, asked: Asked, answer_id: str, *, choices: int) -> Shape:
+        return endpoint.shape(
+            Head(answer_id, int(self._wall_clock()), self.spec.model_id, self.spec.fingerprint),
+            self._vocabulary,
+            choices=choices,
+            logprobs=asked.wanted_logprobs is not None,
+            usage=asked.usage_in_stream,
+        )
+
+    def _text(self, endpoint: _Endpoint, asked: Asked) -> TextStream:
+        return TextStream(
+            self._vocabulary, stops=asked.stops, min_tokens=asked.min_tokens, continues=endpoint.continues_its_prompt
         )
 
     def _requests(
-        self, asked: Asked, prompts: Sequence[Prompt], answer_id: str, prompt_field: str
+        self, endpoint: _Endpoint, asked: Asked, prompts: Sequence[Prompt], answer_id: str
     ) -> list[GenerationRequest]:
         """One for each choice: n of the first prompt, then n of the next."""
         asked_tokens, asked_field = asked.asked_tokens
@@ -146,7 +168,7 @@ class Frontend:
                 asked_tokens,
                 positions=self.spec.positions,
                 longest_prompt=self.spec.longest_prompt,
-                param=prompt_field,
+                param=endpoint.prompt_field,
                 asked_param=asked_field,
             )
             limits.check_min_tokens(asked, budget)
@@ -162,9 +184,6 @@ class Frontend:
                     )
                 )
         return requests
-
-    def _text(self, asked: Asked, *, continues: bool) -> TextStream:
-        return TextStream(self._vocabulary, stops=asked.stops, min_tokens=asked.min_tokens, continues=continues)
 
 
 async def _inline_or_thread(characters: int, encode: Callable[[], T]) -> T:

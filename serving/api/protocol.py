@@ -103,6 +103,11 @@ class _Generating(_Wire):
         """The stop strings."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
+    @property
+    def usage_in_stream(self) -> bool:
+        """A stream ends with an event that carries the usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
     @field_validator("stop")
     @classmethod
     def _at_most_four(cls, stop: str | list[str]) -> str | list[str]:

@@ -89,6 +89,8 @@ class Answer:
         self._deltas: list[Delta] = []
         self._running = len(choices)
         self._waiter: asyncio.Future[None] | None = None  # None while nobody waits
+        self._due_s = 0.0  # when the wait that is on gives up, on the loop's clock
+        self._timer: asyncio.TimerHandle | None = None  # rings at `_due_s` or before
         self._on_end = on_end
         self._pumps = [asyncio.create_task(self._pump(choice)) for choice in choices]
 
@@ -127,12 +129,28 @@ class Answer:
     async def _wait(self, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        timer = loop.call_later(timeout_s, self._wake)
+        self._due_s = loop.time() + timeout_s
+        if self._timer is None or self._timer.when() > self._due_s:
+            self._arm(loop)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for many waits: a timer made and cancelled for each token would cost more than its text."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._due_s, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if loop.time() < self._due_s:  # an earlier wait's timer
+            self._arm(loop)
+        else:
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -146,7 +164,12 @@ class Answer:
             self._running -= 1
             self._wake()
             if not self._running:
-                self._on_end(self)
+                self._end()
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._on_end(self)
 
     def _accept(self, choice: Choice, update: Update) -> None:
         try:

@@ -36,6 +36,7 @@ class EngineCore:
         self._lock = lock
         self._clock = clock
         self._observer = observer
+        self.running_since_s: float | None = None  # None between two runs of the runner
         self.prompt_tokens_total = 0
         self.tokens_total = 0
 
@@ -70,7 +71,7 @@ class EngineCore:
             self._scheduler.fail_waiting(error)
 
     def _compute(self, step: Step, started_s: float) -> None:
-        run_started_s = self._clock.now()
+        self.running_since_s = run_started_s = self._clock.now()
         try:
             output = self._run(step)
             run_s = self._clock.now() - run_started_s
@@ -78,6 +79,8 @@ class EngineCore:
         except Exception as error:  # noqa: BLE001 a device library may raise anything, and its victims are the live ones
             self._recover(error)
             return
+        finally:
+            self.running_since_s = None
         before = [(len(state.output_ids), state.last_token_s) for state in step.sampled]
         with self._lock:
             self._scheduler.commit(step, tokens)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.engine.draw import Drawer, uniform
+from serving.engine.draw import Drawer, uniforms
 from serving.engine.request import GenerationRequest, SamplingParams, Token
 from serving.engine.runner import RunnerError, RunnerSpec
 
@@ -66,7 +66,7 @@ class Sampler:
             row[:] = logits
             sampling.adjust(row)
         if params.temperature >= GREEDY_BELOW:
-            token_id = self._drawer.draw(row, params, uniform(sampling.seed, sampling.drawn))
+            token_id = self._drawer.draw(row, params, uniforms(sampling.seed, sampling.drawn))
         else:
             token_id = int(row.argmax()) if sampling.adjusts else best_id
         sampling.count(token_id)

@@ -192,7 +192,7 @@ class Scheduler:
             waited = f"No slot came free within {self.limits.longest_wait_s:g} s; try again later."
             self._end(self._queue.popleft(), FinishReason.FAILED, error=waited)
         for state in list(self.slots):
-            if state.admitted_s is not None and now_s - state.admitted_s > self.limits.longest_answer_s:
+            if now_s - state.submitted_s > self.limits.longest_answer_s:
                 self._end(state, FinishReason.LENGTH)
 
     def _end(

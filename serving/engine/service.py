@@ -149,9 +149,15 @@ class Engine:
             )
 
     def check_health(self) -> None:
-        """Raises Unavailable when the runner could not be reset or the thread is not running."""
+        """Raises Unavailable when the runner could not be reset, the thread is not running, or one step hangs.
+
+        A step hangs when it takes longer than a whole answer may.
+        """
         if self._broken or not self._thread.is_alive():
             raise Unavailable("The model is not running here.", retry_after_s=UNAVAILABLE_RETRY_S)
+        since_s = self._core.running_since_s
+        if since_s is not None and self._clock.now() - since_s > self._scheduler.limits.longest_answer_s:
+            raise Unavailable("The model hangs here.", retry_after_s=UNAVAILABLE_RETRY_S)
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuse new requests and wait for the accepted ones; whether all ended in time."""

@@ -32,8 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """Not for the session: while playwright's loop is open, no asynchronous test can run in this thread."""
     path = shutil.which("/usr/bin/chromium") or shutil.which("chromium")
     if path is None:
         pytest.skip("no Chromium here: install Debian's package `chromium`, or put a `chromium` on PATH")
@@ -43,17 +44,25 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def api() -> ScriptedChat:
-    return ScriptedChat()
-
-
-@pytest.fixture
-def address(api: ScriptedChat) -> Iterator[str]:
+@pytest.fixture(scope="package")
+def served() -> Iterator[tuple[ScriptedChat, str]]:
+    api = ScriptedChat()
     app = Starlette(routes=[Mount("/v1", api)])
     mount_page(app)
     with listening(Starlette(routes=[Mount("/behind/a/prefix", app), Mount("/", app)])) as address:
-        yield address
+        yield api, address
+
+
+@pytest.fixture
+def api(served: tuple[ScriptedChat, str]) -> ScriptedChat:
+    api, _ = served
+    api.reset()
+    return api
+
+
+@pytest.fixture
+def address(served: tuple[ScriptedChat, str]) -> str:
+    return served[1]
 
 
 @pytest.fixture
@@ -77,6 +86,15 @@ def visit(api: ScriptedChat, address: str) -> Iterator[Callable[[Page], ChatPage
     for chat in visits:
         assert chat.complaints == []
         assert [url for url in chat.asked if not url.startswith(f"{address}/")] == []
+
+
+@pytest.fixture(scope="module")
+def modules(chromium: Browser, served: tuple[ScriptedChat, str]) -> Iterator[Page]:
+    """A page for tests that call the page's own JavaScript modules and leave nothing behind."""
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{served[1]}/ui/")
+        yield page
 
 
 @pytest.fixture

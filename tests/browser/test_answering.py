@@ -143,6 +143,23 @@ def test_an_answer_can_be_copied_as_it_was_written(chat: ChatPage) -> None:
     assert chat.page.evaluate("navigator.clipboard.readText()") == "**bold**\n\n```python\nx = 1\n```"
 
 
+def test_the_end_stays_in_sight_unless_the_person_scrolls_away(chat: ChatPage) -> None:
+    lines = "line\n\n" * 60
+    chat.api.answer_with(Say(lines), Hold(), Say(lines + "the end"), Hold(), Say(lines + "last"), End())
+    chat.ask("Many lines")
+    expect(chat.button("Stop")).to_be_visible()
+    chat.api.proceed()
+    expect(chat.page.get_by_text("the end")).to_be_in_viewport()
+    chat.page.get_by_role("log").evaluate("(log) => (log.scrollTop = 0)")
+    expect(chat.button("Latest")).to_be_visible()
+    chat.api.proceed()
+    expect(chat.button("Send")).to_be_visible()
+    expect(chat.page.get_by_text("last")).not_to_be_in_viewport()
+    chat.button("Latest").click()
+    expect(chat.page.get_by_text("last")).to_be_in_viewport()
+    expect(chat.button("Latest")).to_be_hidden()
+
+
 def test_behind_an_outer_path_prefix_the_page_and_its_api_still_work(chat: ChatPage) -> None:
     chat.page.goto(f"{chat.address}/behind/a/prefix/ui")
     assert chat.page.url == f"{chat.address}/behind/a/prefix/ui/"

@@ -3,12 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page
 
-from tests.support.chat_page import ChatPage
 
-
-def parse(chat: ChatPage, *pieces: str) -> Any:
-    return chat.page.evaluate(
+def parse(modules: Page, *pieces: str) -> Any:
+    return modules.evaluate(
         """async (pieces) => {
             const { EventParser } = await import("./js/sse.js");
             const parser = new EventParser();
@@ -19,16 +18,16 @@ def parse(chat: ChatPage, *pieces: str) -> Any:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_every_line_end_of_the_standard_is_understood_wherever_the_text_is_cut(end: str, chat: ChatPage) -> None:
+def test_every_line_end_of_the_standard_is_understood_wherever_the_text_is_cut(end: str, modules: Page) -> None:
     text = (
         end.join([": comment", "data: one", "", "event: error", "data:two", "data: three", "", "id: 7", "", "data: x"])
         + end
     )
     expected = [["message", "one"], ["error", "two\nthree"]]
-    assert parse(chat, text) == expected
-    assert parse(chat, *text) == expected
+    assert parse(modules, text) == expected
+    assert parse(modules, *text) == expected
 
 
-def test_an_event_is_complete_only_with_its_empty_line(chat: ChatPage) -> None:
-    assert parse(chat, "data: a\n") == []
-    assert parse(chat, "data: a\n", "\n") == [["message", "a"]]
+def test_an_event_is_complete_only_with_its_empty_line(modules: Page) -> None:
+    assert parse(modules, "data: a\n") == []
+    assert parse(modules, "data: a\n", "\n") == [["message", "a"]]

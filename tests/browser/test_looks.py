@@ -71,44 +71,38 @@ class Look:
         assert page.evaluate(STICKING_OUT) == []
 
 
-def test_empty(look: Look) -> None:
-    look.judge("empty")
+def test_every_state_is_accessible_and_fits(look: Look) -> None:
+    chat, api = look.chat, look.chat.api
+    look.judge("1-empty")
 
+    api.answer_with(Hold(), Say("Light from the sun holds **all colours**. Air scatters"), Hold(), End())
+    chat.ask("Why is the sky blue?")
+    expect(chat.button("Stop")).to_be_visible()
+    look.judge("2-waiting")
+    api.proceed()
+    expect(chat.answer).to_contain_text("scatters")
+    look.judge("3-answering")
+    chat.button("Stop").click()
+    expect(chat.note).to_have_text("Stopped.")
 
-def test_answers(look: Look) -> None:
-    look.chat.api.answer_with(Say(ANSWER), End(completion_tokens=143))
-    look.chat.ask("Why is the sky blue?")
-    expect(look.chat.button("Send")).to_be_visible()
-    look.judge("answer")
-    look.chat.page.get_by_role("log").evaluate("(log) => (log.scrollTop = 0)")
-    look.judge("answer-top")
+    api.answer_with(Say(ANSWER), End(completion_tokens=143))
+    chat.button("Retry").click()
+    expect(chat.page.locator(".info")).to_contain_text("143 tokens")
+    look.judge("4-answer")
 
+    api.fingerprint = "simulated"
+    api.refuse_with(Refuse.openai(429, "All slots are busy and the queue is full", retry_after="12"))
+    api.answer_with(Say("One more, and it is cut"), End(finish_reason="length"))
+    chat.ask("And at sunset?")
+    expect(chat.note).to_contain_text("busy")
+    look.judge("5-busy")
+    chat.button("Retry").click()
+    expect(chat.note).to_contain_text("Cut off")
+    chat.page.get_by_role("log").evaluate("(log) => (log.scrollTop = 0)")
+    expect(chat.page.locator("#latest")).to_be_visible()
+    look.judge("6-scrolled-up")
 
-def test_an_answer_being_written(look: Look) -> None:
-    look.chat.api.answer_with(Say("Light from the sun holds **all colours**. Air scatters"), Hold(), End())
-    look.chat.ask("Why is the sky blue?")
-    expect(look.chat.answer).to_contain_text("scatters")
-    look.judge("answering")
-
-
-def test_before_the_first_token(look: Look) -> None:
-    look.chat.api.answer_with(Hold(), End())
-    look.chat.ask("Why is the sky blue?")
-    expect(look.chat.button("Stop")).to_be_visible()
-    look.judge("waiting")
-
-
-def test_failures(look: Look) -> None:
-    look.chat.api.models = ["trn1.2xlarge-mistral-7b-simulated"]
-    look.chat.page.reload()
-    look.chat.api.refuse_with(Refuse.openai(429, "All 8 slots are busy and 16 requests wait", retry_after="12"))
-    look.chat.ask("Why is the sky blue?")
-    expect(look.chat.note).to_contain_text("busy")
-    look.judge("busy")
-
-
-def test_a_key_is_asked_for(look: Look) -> None:
-    look.chat.api.api_key = "secret"
-    look.chat.page.reload()
-    expect(look.chat.page.get_by_label("API key", exact=True)).to_be_focused()
-    look.judge("key")
+    api.api_key = "secret"
+    chat.page.reload()
+    expect(chat.page.get_by_label("API key", exact=True)).to_be_focused()
+    look.judge("7-key")

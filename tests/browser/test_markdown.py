@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.support.chat_page import ChatPage
 from tests.support.scripted_chat import End, Hold, Say
@@ -84,28 +84,28 @@ def test_headings_go_on_from_those_of_the_page_without_leaps(chat: ChatPage) -> 
 @pytest.mark.parametrize(
     "form", ["{}", "before {} after", "- {}", "> {}", "| a |\n| --- |\n| {} |", "before\n{}\nafter"]
 )
-def test_html_is_shown_as_the_text_it_is(form: str, chat: ChatPage) -> None:
+def test_html_is_shown_as_the_text_it_is(form: str, modules: Page) -> None:
     for attack in ATTACKS:
-        shown = chat.page.evaluate(RENDER, form.format(attack))
+        shown = modules.evaluate(RENDER, form.format(attack))
         assert attack in shown["text"]
         assert set(shown["elements"]) <= HARMLESS
-    assert chat.page.evaluate("window.attacked") is None
+    assert modules.evaluate("window.attacked") is None
 
 
-def test_links_elsewhere_than_the_web_and_images_are_shown_as_text(chat: ChatPage) -> None:
+def test_links_elsewhere_than_the_web_and_images_are_shown_as_text(modules: Page) -> None:
     for link in INERT_LINKS:
-        shown = chat.page.evaluate(RENDER, link)
+        shown = modules.evaluate(RENDER, link)
         assert shown["elements"] == ["P"]
         assert link in shown["text"]
 
 
-def test_attributes_and_names_of_a_model_never_reach_the_page(chat: ChatPage) -> None:
-    shown = chat.page.evaluate(RENDER, '```x"onmouseover="a\ncode\n```\n\n[t](https://e.org "onclick=1")')
+def test_attributes_and_names_of_a_model_never_reach_the_page(modules: Page) -> None:
+    shown = modules.evaluate(RENDER, '```x"onmouseover="a\ncode\n```\n\n[t](https://e.org "onclick=1")')
     assert sorted(shown["attributes"]) == ["data-language", "href", "rel", "target"]
 
 
-def test_growing_text_leaves_finished_blocks_in_place(chat: ChatPage) -> None:
-    kept = chat.page.evaluate(
+def test_growing_text_leaves_finished_blocks_in_place(modules: Page) -> None:
+    kept = modules.evaluate(
         """async () => {
             const { MarkdownView } = await import("./js/markdown.js");
             const box = document.createElement("div");
@@ -120,8 +120,8 @@ def test_growing_text_leaves_finished_blocks_in_place(chat: ChatPage) -> None:
     assert "second" in kept[2]
 
 
-def test_a_links_definition_that_comes_later_is_applied(chat: ChatPage) -> None:
-    href = chat.page.evaluate(
+def test_a_links_definition_that_comes_later_is_applied(modules: Page) -> None:
+    href = modules.evaluate(
         """async () => {
             const { MarkdownView } = await import("./js/markdown.js");
             const box = document.createElement("div");

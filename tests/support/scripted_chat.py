@@ -88,6 +88,10 @@ class ScriptedChat:
     """The ASGI app. `answer_with` queues scripts, one for each chat request; `calls` lists the requests."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget scripts and calls, as if new."""
         self.models: list[str] | Refuse = [MODEL]
         self.api_key: str | None = None  # None: no key is asked for
         self.fingerprint = "fp_test"

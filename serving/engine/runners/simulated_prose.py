@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from serving.engine.draw import uniform
+from serving.engine.draw import uniforms
 
 MODEL_FOLDER = Path(__file__).parent / "simulated_model"  # tokenizer.json, tokenizer_config.json, config.json
 
@@ -49,7 +49,7 @@ class Answer:
     def __init__(self, prose: Prose, key: int, *, least_tokens: int, most_tokens: int) -> None:
         self._prose = prose
         self._key = key
-        self._ends_from = least_tokens + int(uniform(key, 0) * (most_tokens - least_tokens + 1))
+        self._ends_from = least_tokens + int(next(uniforms(key, 0)) * (most_tokens - least_tokens + 1))
         self._tokens = list(prose.opening)
         self._sentence = 0
         self._sentences_told = 1
@@ -65,8 +65,7 @@ class Answer:
             self._tokens.append(self._prose.eos)
             return
         others = len(self._prose.sentences) - 1
-        self._sentence += 1 + int(
-            uniform(self._key, self._sentences_told) * others
-        )  # never the same one twice in a row
+        skipped = int(next(uniforms(self._key, self._sentences_told)) * others)
+        self._sentence += 1 + skipped  # never the same one twice in a row
         self._sentences_told += 1
         self._tokens += self._prose.sentences[self._sentence % len(self._prose.sentences)]

@@ -76,6 +76,13 @@ def test_a_long_prompt_does_not_hold_up_decodes() -> None:
     assert [step.prompt_tokens for step in steps] == [16, 16, 8]
 
 
+def test_every_live_slot_is_in_every_decode() -> None:
+    bench = Bench(spec(slots=4))
+    bench.submit(4, 4, 4, 4, max_tokens=10)
+    bench.step()
+    assert [[decode.slot for decode in bench.step().decodes] for _ in range(9)] == [[0, 1, 2, 3]] * 9
+
+
 def test_whole_prompts_where_the_runner_cannot_split_them() -> None:
     bench = Bench(spec(splits_prompts=False))
     bench.submit(40, 3, 13, 10)
@@ -121,18 +128,23 @@ def test_the_slots_last_position_ends_as_length() -> None:
     assert len(state.output_ids) == 2
 
 
-def test_longest_answer_ends_as_length_counted_from_admission() -> None:
-    bench = Bench(spec(slots=1), limits(longest_answer_s=10.0, longest_wait_s=99.0))
-    first, second = bench.submit(2, 2, max_tokens=50)
+def test_longest_answer_ends_as_length_counted_from_acceptance() -> None:
+    bench = Bench(spec(slots=1), limits(longest_answer_s=10.0, longest_wait_s=9.0))
+    [first] = bench.submit(2, max_tokens=50)
     bench.step()
-    bench.clock.advance(10.0)
+    bench.clock.advance(4.0)
+    [second] = bench.submit(2, max_tokens=50)
+    bench.clock.advance(6.0)
     assert bench.step().decodes
     bench.clock.advance(0.5)
     step = bench.step()
     assert bench.outcomes()[first].reason is FinishReason.LENGTH
     assert step.admitted == [second]
-    bench.clock.advance(9.0)
+    bench.clock.advance(3.5)  # 10 s after acceptance, 3.5 s after admission
     assert bench.step().decodes
+    bench.clock.advance(0.5)
+    bench.step()
+    assert bench.outcomes()[second].reason is FinishReason.LENGTH
 
 
 def test_who_waits_too_long_fails_with_a_sentence() -> None:

@@ -47,7 +47,7 @@ class Received:
 
 class EngineMachine(RuleBasedStateMachine):
     @initialize(
-        slots=st.integers(1, 4), splits=st.booleans(), budget=st.integers(1, 20), queue_length=st.integers(0, 5)
+        slots=st.integers(1, 4), splits=st.booleans(), budget=st.integers(1, 40), queue_length=st.integers(0, 8)
     )
     def build(self, slots: int, splits: bool, budget: int, queue_length: int) -> None:
         self.clock = VirtualClock()
@@ -62,7 +62,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.received: dict[GenerationState, Received] = {}
 
     @rule(
-        prompts=st.lists(st.lists(st.integers(1, 100), min_size=1, max_size=20), min_size=1, max_size=3),
+        prompts=st.lists(st.lists(st.integers(1, 100), min_size=1, max_size=20), min_size=1, max_size=6),
         max_tokens=st.integers(1, 30),
         min_tokens=st.integers(0, 3),
         ignore_eos=st.booleans(),
@@ -81,7 +81,11 @@ class EngineMachine(RuleBasedStateMachine):
         assert in_flight + len(prompts) <= self.scheduler.capacity
         self.received |= {state: Received() for state in states}
 
-    @rule()
+    @rule(count=st.integers(1, 6))
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            self.step()
+
     def step(self) -> None:
         live = [state for state in self.scheduler.slots if state.prompt_complete]
         steps = len(self.runner.steps)
@@ -147,8 +151,7 @@ class EngineMachine(RuleBasedStateMachine):
                 received.outcomes.append(item.update.finished)
 
     def overdue(self, state: GenerationState) -> bool:
-        assert state.admitted_s is not None
-        return self.clock.now() - state.admitted_s > self.scheduler.limits.longest_answer_s
+        return self.clock.now() - state.submitted_s > self.scheduler.limits.longest_answer_s
 
     @staticmethod
     def left_the_queue(state: GenerationState) -> bool:

@@ -48,9 +48,12 @@ class GatedRunner(ContractRunner):
 
 @asynccontextmanager
 async def running(
-    runner: ContractRunner, bounds: EngineLimits | None = None, observer: Unobserved | None = None
+    runner: ContractRunner,
+    bounds: EngineLimits | None = None,
+    observer: Unobserved | None = None,
+    clock: VirtualClock | None = None,
 ) -> AsyncIterator[Engine]:
-    engine = Engine(runner, bounds or limits(), clock=VirtualClock(), observer=observer)
+    engine = Engine(runner, bounds or limits(), clock=clock or VirtualClock(), observer=observer)
     engine.start()
     try:
         yield engine
@@ -179,6 +182,18 @@ async def test_a_runner_that_cannot_be_reset_fails_everybody_and_the_engine_is_u
             engine.submit([request()])
         assert not engine.figures().healthy
     assert runner.closed
+
+
+async def test_a_step_that_takes_longer_than_an_answer_may_is_unhealthy() -> None:
+    runner, clock = GatedRunner(spec()), VirtualClock()
+    async with running(runner, limits(longest_answer_s=100.0), clock=clock) as engine:
+        engine.submit([request()])
+        await runner.stands()
+        clock.advance(99.0)
+        engine.check_health()
+        clock.advance(2.0)
+        with pytest.raises(Unavailable, match="hangs"):
+            engine.check_health()
 
 
 async def test_an_observer_that_raises_ends_the_engine_but_nobody_is_left_hanging() -> None:

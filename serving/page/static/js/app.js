@@ -1,4 +1,4 @@
-// The page's composition: what the person does on the left, what happens on the right.
+// The page's composition: joins what the person does with the conversation, the API and what is shown.
 import { answerTurn } from "./answering.js";
 import { listModels } from "./api.js";
 import { messagesFor, newTurn } from "./conversation.js";
@@ -189,4 +189,5 @@ storage.onOtherTab(() => {
 showKey();
 log.show(turns);
 loadModels();
-message.focus();
+// On a phone this would raise the keyboard over half of the page.
+if (matchMedia("(pointer: fine)").matches) message.focus();

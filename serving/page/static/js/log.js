@@ -11,14 +11,15 @@ export class Log {
   #latest = document.getElementById("latest");
   #views = [];
   #onRetry;
+  #following = true; // until the person scrolls away from the end
   #timer = 0;
   #cost = 0;
 
   constructor(onRetry) {
     this.#onRetry = onRetry;
-    this.#root.addEventListener("scroll", () => this.#showLatest());
+    this.#root.addEventListener("scroll", () => this.#noteScroll());
     this.#latest.addEventListener("click", () => this.#toEnd());
-    addEventListener("resize", () => this.#showLatest());
+    new ResizeObserver(() => this.#keepUp()).observe(this.#root);
   }
 
   /** Replaces what is shown by `turns`. */
@@ -47,10 +48,8 @@ export class Log {
     clearTimeout(this.#timer);
     this.#timer = 0;
     const begin = performance.now();
-    const follow = this.#isAtEnd();
     this.#views.at(-1)?.update({ isLast: true });
-    if (follow) this.#toEnd();
-    this.#showLatest();
+    this.#keepUp();
     this.#cost = performance.now() - begin;
   }
 
@@ -71,16 +70,21 @@ export class Log {
     this.#views.forEach((view, index) => view.update({ isLast: index === this.#views.length - 1 }));
   }
 
+  #toEnd() {
+    this.#following = true;
+    this.#keepUp();
+  }
+
+  #keepUp() {
+    if (this.#following) this.#root.scrollTop = this.#root.scrollHeight;
+    this.#latest.hidden = this.#isAtEnd();
+  }
+
+  #noteScroll() {
+    this.#following = this.#latest.hidden = this.#isAtEnd();
+  }
+
   #isAtEnd() {
     return this.#root.scrollHeight - this.#root.scrollTop - this.#root.clientHeight < NEAR_END;
-  }
-
-  #toEnd() {
-    this.#root.scrollTop = this.#root.scrollHeight;
-    this.#showLatest();
-  }
-
-  #showLatest() {
-    this.#latest.hidden = this.#isAtEnd();
   }
 }

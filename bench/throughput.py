@@ -1,0 +1,146 @@
+"""Tokens a second through HTTP, streamed, in a closed loop: 57 tokens in, 128 out, all prompts different, greedy.
+
+`python -m serving run` in a process of its own with 32 slots and the default precision; the client shares the machine. The
+peers' figures are from another machine (an AMX Xeon with two cores), so their ratio is a guide and not a measurement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import httpx
+
+from serving.chat.prompt import PromptEncoder, load_tokenizer
+from serving.chat.template import ChatTemplate
+from serving.model.folder import ModelFolder
+from serving.model.prepare import find
+from serving.settings import Settings
+
+STREAMS = (1, 4, 16, 32)
+PROMPT_TOKENS, ANSWER_TOKENS = 57, 128
+SLOTS = 32
+REQUESTS_A_STREAM = 2
+PEERS_TOK_S = {1: 68, 4: 156, 16: 498, 32: 774}  # llama.cpp bf16 at 1, vLLM-CPU bf16 at the others; another machine
+STARTS_S = 120.0
+
+
+def rows() -> list[Mapping[str, object]]:
+    """One row for each number of streams."""
+    settings = Settings()
+    folder = find(settings.model)
+    prompts = _prompts(folder)
+    with _server() as url:
+        health = asyncio.run(_streams(url, folder.model_id, 1, prompts))  # the first answer warms up
+        if not health:
+            raise RuntimeError("the server gave no tokens")
+        return [_row(url, folder, streams, prompts, precision=settings.runner.precision) for streams in STREAMS]
+
+
+def _row(
+    url: str, folder: ModelFolder, streams: int, prompts: Iterator[str], *, precision: str
+) -> Mapping[str, object]:
+    began_s = time.perf_counter()
+    answers = asyncio.run(_streams(url, folder.model_id, streams, prompts))
+    took_s = time.perf_counter() - began_s
+    tok_s = sum(tokens for tokens, _ in answers) / took_s
+    return {
+        "streams": streams,
+        "requests": len(answers),
+        "tok_s": tok_s,
+        "ttft_p50_ms": statistics.median(first_s for _, first_s in answers) * 1e3,
+        "peer_tok_s_on_amx": PEERS_TOK_S[streams],
+        "ratio_to_peer": tok_s / PEERS_TOK_S[streams],
+        "precision": precision,
+        "weight_bits": folder.weight_bits,
+        "kv_bits": _kv_bits(precision),
+    }
+
+
+def _kv_bits(precision: str) -> int:
+    return {"fast": 8, "batch_invariant": 32}[precision]
+
+
+def _prompts(folder: ModelFolder) -> Iterator[str]:
+    """Different words each time, as many as make PROMPT_TOKENS with the chat template around them."""
+    template = ChatTemplate(folder.chat_template, bos_token=folder.bos_token, eos_token=folder.eos_token)
+    encoder = PromptEncoder(load_tokenizer(folder.tokenizer_json), template, bos_token=folder.bos_token)
+    rng = random.Random(0)  # noqa: S311 - prompts, not secrets
+    words = ["tree", "river", "stone", "cloud", "bread", "house", "light", "music", "paper", "table"]
+    while True:
+        text = ""
+        while len(encoder.chat([{"role": "user", "content": text}])) < PROMPT_TOKENS:
+            text += " " + rng.choice(words)
+        yield text
+
+
+async def _streams(url: str, model: str, streams: int, prompts: Iterator[str]) -> list[tuple[int, float]]:
+    """(tokens, seconds to the first) of every answer."""
+    limits = httpx.Limits(max_connections=streams)
+    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits, trust_env=False) as client:
+        work = [[next(prompts) for _ in range(REQUESTS_A_STREAM)] for _ in range(streams)]
+        done = await asyncio.gather(*(_user(client, model, texts) for texts in work))
+    return [answer for answers in done for answer in answers]
+
+
+async def _user(client: httpx.AsyncClient, model: str, texts: list[str]) -> list[tuple[int, float]]:
+    return [await _answer(client, model, text) for text in texts]
+
+
+async def _answer(client: httpx.AsyncClient, model: str, text: str) -> tuple[int, float]:
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": text}],
+        "max_tokens": ANSWER_TOKENS,
+        "temperature": 0,
+        "ignore_eos": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    began_s, first_s, tokens = time.perf_counter(), None, 0
+    async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+        response.raise_for_status()
+        async for line in response.aiter_lines():
+            if not line.startswith("data: {"):
+                continue
+            if first_s is None and '"content"' in line:
+                first_s = time.perf_counter() - began_s
+            if '"usage"' in line and (usage := json.loads(line[6:]).get("usage")):
+                tokens = usage["completion_tokens"]
+                if usage["prompt_tokens"] != PROMPT_TOKENS:
+                    raise RuntimeError(f"the prompt has {usage['prompt_tokens']} tokens, not {PROMPT_TOKENS}")
+    if first_s is None or tokens != ANSWER_TOKENS:
+        raise RuntimeError(f"an answer has {tokens} tokens, not {ANSWER_TOKENS}")
+    return tokens, first_s
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    """The chatbot under uvicorn on a free port; its first log lines say which."""
+    command = [sys.executable, "-m", "serving", "run", "--port", "0", "--slots", str(SLOTS)]
+    command += ["--set", "runner.positions=512", "--set", "api.page=false"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        yield _address(process)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    if process.stderr is None:
+        raise RuntimeError("no log to read")
+    deadline_s = time.monotonic() + STARTS_S
+    for line in process.stderr:
+        if '"listening"' in line:
+            return str(json.loads(line)["url"])
+        if time.monotonic() > deadline_s:
+            break
+    raise RuntimeError("the server did not start")

@@ -1,0 +1,65 @@
+"""The Serve config for one machine: serve.yaml, local.yaml over it, and what was said on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from cluster.errors import Refused
+from cluster.targets import Options
+
+SERVE_FOLDER = Path(__file__).resolve().parents[3] / "manifests" / "serve"
+
+Config = Mapping[str, Any]
+
+
+def load_serve_config(options: Options, folder: Path = SERVE_FOLDER) -> Config:
+    """What Serve is given. Raises Refused for a file that is missing or wrong."""
+    config = merge(_read(folder / "serve.yaml"), _read(folder / "local.yaml"))
+    if options.port is not None:
+        config = merge(config, {"http_options": {"port": options.port}})
+    deployment = dict(options.settings.get("deployment", {}))
+    args = {group: values for group, values in options.settings.items() if group != "deployment"}
+    name = application(config)["name"]
+    patch = {"name": name, "args": args, "deployments": [{"name": "Chat", **deployment}]}
+    return cast(Config, merge(config, {"applications": [patch]}))
+
+
+def merge(base: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7386: mappings merge, null removes), but lists whose items have a `name` merge by it."""
+    if isinstance(base, Mapping) and isinstance(patch, Mapping):
+        kept = {key: value for key, value in base.items() if key not in patch}
+        return kept | {key: merge(base.get(key), value) for key, value in patch.items() if value is not None}
+    if _is_named(base) and _is_named(patch):
+        by_name = {item["name"]: item for item in patch}
+        merged = [merge(item, by_name.pop(item["name"], {})) for item in base]
+        return merged + list(by_name.values())
+    return patch
+
+
+def application(config: Config) -> Config:
+    """The one application."""
+    return cast(Config, config["applications"][0])
+
+
+def argument(config: Config, group: str, name: str, *, environment: Mapping[str, str], default: str) -> str:
+    """A setting of the chatbot as it will see it: the application's arguments, then the environment, then its default."""
+    said = application(config).get("args", {}).get(group, {}).get(name)
+    return str(said if said is not None else environment.get(f"CHATBOT_{group}__{name}".upper(), default))
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(i, Mapping) and "name" in i for i in value)
+
+
+def _read(path: Path) -> Config:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise Refused(f"{path} cannot be read ({error}): restore it from the repository.") from error
+    if not isinstance(content, dict):
+        raise Refused(f"{path} must hold a mapping: restore it from the repository.")
+    return content

@@ -1,0 +1,242 @@
+"""Up, endpoint, status and down for this machine: resumable, and leaving nothing behind but logs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cluster.chat_request import is_ready, stream_chat
+from cluster.errors import ClusterError, NotReady, Refused
+from cluster.settings import Settings
+from cluster.targets import Status, Tell
+from cluster.targets.local import listeners, processes, ray_head
+from cluster.targets.local.dashboard import Dashboard
+from cluster.targets.local.folder import LocalFolder
+from cluster.targets.local.processes import Leader, Process
+from cluster.targets.local.ray_head import LOOPBACK
+from cluster.targets.local.serve_config import Config, application, argument
+from cluster.targets.local.state import State, code_digest, digest, read_state, write_state
+from cluster.targets.local.status import describe
+
+PROJECT = Path(__file__).resolve().parents[3]
+RAY_STARTS_S = 120.0
+APPLICATION_STARTS_S = 600.0
+NEWS_S = 10.0  # a person who waits hears something so often
+POLL_S = 0.25
+
+
+class LocalTarget:
+    """Satisfies `cluster.targets.Target`."""
+
+    name = "local"
+
+    def __init__(self, settings: Settings, tell: Tell, config: Config) -> None:
+        self._folder = LocalFolder(settings.cache_dir / "local")
+        self._environment = settings.environment
+        self._tell = tell
+        self._config = config
+        self._application = str(application(config)["name"])
+        self._port = int(config["http_options"]["port"])
+
+    def up(self) -> None:
+        """Model, Ray, Serve, one chat request. What an interrupted or failed one has started is removed again."""
+        with self._folder.locked():
+            state = self._standing()
+            if state is not None and self._is_unchanged(state):
+                self._tell("Nothing has changed: the chatbot stands, and it answers")
+                return
+            if state is not None:
+                self._deploy(state)
+                return
+            self._refuse_a_busy_port()
+            self._prepare_model()
+            try:
+                self._deploy(self._start_ray())
+            except BaseException:
+                self._tell("Removing what was begun")
+                self._remove()
+                raise
+
+    def endpoint(self) -> str:
+        """The base URL, without /v1."""
+        state = read_state(self._folder.state)
+        if state is None or not self._processes():
+            raise NotReady("The chatbot does not stand on this machine: run `make deploy`.")
+        return state.base_url
+
+    def down(self) -> None:
+        """End our processes by pid, remove our files; logs stay."""
+        if not self._folder.root.exists() and not self._processes():
+            return
+        with self._folder.locked():
+            self._remove()
+
+    def status(self) -> Status:
+        """What stands, whether it answers, what it listens on."""
+        state, running = read_state(self._folder.state), self._processes()
+        serve = None
+        if state is not None and running:
+            try:
+                serve = self._dashboard(state).status(self._application)
+            except (httpx.HTTPError, OSError):
+                serve = None  # Ray does not answer, which is what is said
+        ready = state is not None and serve is not None and is_ready(state.base_url)
+        return describe(
+            state, serve, ready=ready, running=running, held=listeners.opened_by(running), logs=self._folder.logs
+        )
+
+    def _standing(self) -> State | None:
+        """What stands and can take a new config; what cannot is removed."""
+        state = read_state(self._folder.state)
+        if not self._processes():
+            if state is not None:
+                self._tell("Removing what is left of a deployment that died")
+            self._remove()
+            return None
+        if state is not None and state.launch == self._launch() and self._dashboard(state).is_up():
+            return state
+        self._tell("Removing what stands: it has died in part, or its code, port or environment is another")
+        self._remove()
+        return None
+
+    def _is_unchanged(self, state: State) -> bool:
+        return state.config == digest(self._config) and is_ready(state.base_url)
+
+    def _launch(self) -> str:
+        """What a running Ray cannot take over."""
+        ours = {name: value for name, value in self._environment.items() if name.startswith("CHATBOT_")}
+        return digest([code_digest(PROJECT / "serving"), self._port, self._longest_answer_s(), ours, sys.executable])
+
+    def _refuse_a_busy_port(self) -> None:
+        holder = listeners.holder(self._port, LOOPBACK)
+        if holder is not None:
+            raise Refused(f"Port {self._port} is taken by {holder}: stop it, or deploy with --port on another one.")
+
+    def _prepare_model(self) -> None:
+        if self._argument("runner", "kind", default="openvino") != "openvino":
+            return
+        self._tell("Preparing the model")
+        name = self._argument("model", "name", default="smollm2-135m-instruct")
+        if Path(name).is_dir():
+            return
+        command = [sys.executable, "-m", "serving", "model", "prepare", name]
+        if subprocess.run(command, cwd=PROJECT, env=self._child_environment(), check=False, stdout=2).returncode:
+            raise Refused("The model could not be prepared, for the reason above: mend it and deploy again.")
+
+    def _start_ray(self) -> State:
+        self._tell("Starting Ray")
+        self._folder.create()
+        ports = listeners.free_ports(ray_head.PORTS)
+        state = State(
+            base_url=f"http://{LOOPBACK}:{self._port}",
+            dashboard_url=f"http://{LOOPBACK}:{ports['dashboard']}",
+            dashboard_token_file=str(self._folder.token),
+            run=time.strftime("%Y-%m-%dT%H-%M-%S"),
+            launch=self._launch(),
+            config="",
+        )
+        log = self._folder.logs / state.run / "ray-head.log"
+        log.parent.mkdir(parents=True)
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                ray_head.command(self._folder, ports, num_cpus=os.cpu_count() or 1),
+                env=self._child_environment()
+                | ray_head.variables(self._folder, ports, longest_answer_s=self._longest_answer_s())
+                | {processes.MARK: self._mark},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at this terminal is not for Ray
+            )
+        leader = processes.read(child.pid)
+        if leader is not None:
+            state = replace(state, leader_pid=leader.pid, leader_started_ticks=leader.started_ticks)
+        write_state(self._folder.state, state)
+        return state
+
+    def _deploy(self, state: State) -> None:
+        dashboard = self._dashboard(state)
+        self._wait(state, RAY_STARTS_S, lambda: None if dashboard.is_up() else "Ray starts")
+        if state.config != digest(self._config):
+            self._tell("Giving Serve the config")
+            dashboard.put(self._config)
+        self._tell("Starting the chatbot")
+        self._wait(state, APPLICATION_STARTS_S, lambda: self._missing(state, dashboard))
+        self._tell("Asking it something")
+        answer = "".join(stream_chat(state.base_url, "Say hello.", sampling={"max_tokens": 16}, api_key=None))
+        if not answer:
+            raise NotReady(f"The chatbot answered with nothing: see {self._folder.logs / state.run}.")
+        write_state(self._folder.state, replace(state, config=digest(self._config)))
+
+    def _missing(self, state: State, dashboard: Dashboard) -> str | None:
+        """What is still waited for; None when a chat would be answered."""
+        try:
+            status = dashboard.status(self._application)
+        except httpx.HTTPError:
+            return "Serve starts"
+        if status.status == "DEPLOY_FAILED":
+            raise NotReady(f"The chatbot did not start: {status.message}")
+        if status.status != "RUNNING":
+            replicas = ", ".join(replica.state for replica in status.replicas) or "none yet"
+            return f"Serve says {status.status}, replicas: {replicas}"
+        return None if is_ready(state.base_url) else "HAProxy takes the replica in"
+
+    def _wait(self, state: State, limit_s: float, missing: Callable[[], str | None]) -> None:
+        """Until `missing` names nothing. Raises NotReady past the limit, or when Ray has ended."""
+        began_s = told_s = time.monotonic()
+        while (what := missing()) is not None:
+            now_s = time.monotonic()
+            if not self._processes():
+                raise NotReady(f"Ray has ended by itself: see {self._folder.logs / state.run / 'ray-head.log'}.")
+            if now_s - began_s > limit_s:
+                raise NotReady(f"Not ready after {limit_s:g} s ({what}): see {self._folder.logs / state.run}.")
+            if now_s - told_s > NEWS_S:
+                self._tell(f"  {now_s - began_s:.0f} s: {what}")
+                told_s = now_s
+            time.sleep(POLL_S)
+
+    def _remove(self) -> None:
+        """Processes, then files. Raises ClusterError when a process cannot be ended."""
+        state = read_state(self._folder.state)
+        try:
+            processes.end(self._processes)
+        except TimeoutError as error:
+            raise ClusterError(f"These processes cannot be ended: {error}. Restart the machine.") from error
+        if state is not None:
+            self._folder.keep_logs(state.run)
+        self._folder.remove()
+
+    def _processes(self) -> Sequence[Process]:
+        state = read_state(self._folder.state)
+        leader = None
+        if state is not None and state.leader_pid is not None:
+            leader = Leader(state.leader_pid, state.leader_started_ticks)
+        return processes.ours(processes.snapshot(), self._mark, leader)
+
+    def _dashboard(self, state: State) -> Dashboard:
+        try:
+            token = Path(state.dashboard_token_file).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            token = "removed"  # noqa: S105 - Ray will refuse it, as it should
+        return Dashboard(state.dashboard_url, token)
+
+    @property
+    def _mark(self) -> str:
+        return str(self._folder.root)
+
+    def _child_environment(self) -> dict[str, str]:
+        return ray_head.inherited(self._environment, PROJECT)
+
+    def _longest_answer_s(self) -> float:
+        return float(self._argument("engine", "longest_answer_s", default="300"))
+
+    def _argument(self, group: str, name: str, *, default: str) -> Any:
+        return argument(self._config, group, name, environment=self._environment, default=default)

@@ -1,0 +1,135 @@
+import asyncio
+import functools
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.chat.answer import Answer, Choice, Delta
+from serving.chat.stream import TextStream
+from serving.chat.vocabulary import Vocabulary, read_vocabulary
+from serving.engine.request import FinishReason, GenerationRequest
+from serving.errors import GenerationFailed
+from tests.support import tokenizers
+from tests.support.scripted_engine import ScriptedGeneration
+
+
+@functools.cache
+def _vocabulary() -> Vocabulary:
+    return read_vocabulary(tokenizers.byte_level())
+
+
+def _ids(text: str) -> list[int]:
+    return list(tokenizers.byte_level().encode(text).ids)
+
+
+class _Asked:
+    """An answer of some choices, and what became of it."""
+
+    def __init__(self, choices: int = 1, *, stops: Sequence[str] = ()) -> None:
+        self.generations = [ScriptedGeneration(GenerationRequest(str(i), (1,), 9)) for i in range(choices)]
+        self.ends = 0
+        texts = [TextStream(_vocabulary(), stops=stops) for _ in range(choices)]
+        self.answer = Answer(
+            [Choice(i, *both) for i, both in enumerate(zip(self.generations, texts, strict=True))], on_end=self._ended
+        )
+
+    def _ended(self, answer: Answer) -> None:
+        self.ends += 1
+
+    async def deltas(self) -> list[Delta]:
+        taken: list[Delta] = []
+        while not self.answer.complete:
+            taken += await self.answer.take(60)
+        return taken
+
+
+async def _settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+_GROUPS = st.lists(st.integers(1, 4), min_size=1)
+
+
+@given(_GROUPS)
+def test_text_and_count_do_not_depend_on_how_the_tokens_are_grouped(sizes: list[int]) -> None:
+    ids = _ids("see the 🙂 END of it all")
+
+    async def scenario() -> tuple[str, int]:
+        asked = _Asked(stops=["END"])
+        (generation,) = asked.generations
+        rest = list(ids)
+        for size in sizes:
+            generation.say(*rest[:size])
+            del rest[:size]
+        generation.say(*rest, finish=FinishReason.LENGTH)
+        deltas = await asked.deltas()
+        assert [delta.finish_reason for delta in deltas][-1] == "stop"
+        assert sum(len(delta.tokens) for delta in deltas) == asked.answer.completion_tokens
+        return "".join(delta.text for delta in deltas), asked.answer.completion_tokens
+
+    assert asyncio.run(scenario()) == ("see the 🙂 ", len(_ids("see the 🙂 END")))
+
+
+async def test_what_has_come_is_taken_all_at_once() -> None:
+    asked = _Asked(choices=2)
+    asked.generations[0].say(*_ids("a"))
+    asked.generations[1].say(*_ids("b"))
+    await _settle()
+    assert [(d.index, d.text) for d in await asked.answer.take(60)] == [(0, "a"), (1, "b")]
+    asked.answer.abort()
+
+
+async def test_nothing_is_taken_when_the_time_is_over_and_the_next_wait_has_its_own_time() -> None:
+    asked = _Asked()
+    (generation,) = asked.generations
+    waited = asyncio.create_task(asked.answer.take(0.02))
+    await _settle()
+    generation.say(*_ids("a"))
+    assert [d.text for d in await waited] == ["a"]
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    assert await asked.answer.take(0.05) == []
+    assert loop.time() - began_s >= 0.04
+    assert await asked.answer.take(0.0) == []  # shorter than a timer that is already set
+    asked.answer.abort()
+
+
+async def test_an_answer_ends_once_when_its_last_generation_has() -> None:
+    asked = _Asked(choices=2)
+    asked.generations[0].say(finish=FinishReason.STOP)
+    await _settle()
+    assert (asked.ends, asked.answer.ended) == (0, False)
+    asked.generations[1].say(finish=FinishReason.LENGTH)
+    await _settle()
+    assert (asked.ends, asked.answer.ended) == (1, True)
+    assert [delta.finish_reason for delta in await asked.deltas()] == ["stop", "length"]
+
+
+async def test_a_failure_comes_after_what_came_before_it_and_ends_the_others() -> None:
+    asked = _Asked(choices=2)
+    asked.generations[0].say(*_ids("a"))
+    asked.generations[0].say(finish=FinishReason.FAILED, error="It broke.")
+    await _settle()
+    assert [delta.text for delta in await asked.answer.take(60)] == ["a"]
+    with pytest.raises(GenerationFailed, match="It broke"):
+        await asked.answer.take(60)
+    assert asked.generations[1].aborted is FinishReason.CANCELLED
+    await _settle()
+    assert asked.ends == 1
+    assert not asked.answer.complete
+
+
+async def test_a_cancelled_generation_is_no_answer() -> None:
+    asked = _Asked()
+    asked.answer.abort()
+    with pytest.raises(GenerationFailed, match="cancelled"):
+        await asked.answer.take(60)
+
+
+async def test_the_end_releases_held_back_text_and_half_a_character() -> None:
+    asked = _Asked(stops=["END"])
+    asked.generations[0].say(*_ids("EN"), _ids("🙂")[0], finish=FinishReason.LENGTH)
+    assert "".join(delta.text for delta in await asked.deltas()) == "EN\ufffd"
