@@ -92,7 +92,7 @@ class Api:
     def __init__(self, client: ApiClient, *, name: str, pace: Pace | None = None) -> None:
         self.name = name
         self.pace = pace or Pace()
-        self._host = client.configuration.host
+        self.host = str(client.configuration.host)
         # We look kinds up ourselves, one API group at a time: the client's own discovery writes a cache file.
         self._dynamic: Any = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
         self._resources: dict[str, list[Resource]] = {}
@@ -275,7 +275,7 @@ class Api:
             except (HTTPError, OSError) as error:
                 if last:
                     raise Unreachable(
-                        f"The API server at {self._host} does not answer ({_first_line(error)}); "
+                        f"The API server at {self.host} does not answer ({_first_line(error)}); "
                         "check the kubeconfig, the network and the cluster."
                     ) from error
             self.pace.back_off(attempt)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from cluster import permissions, preflight
+from cluster import permissions, preflight, targets
 from cluster.apply import Execution, refuse_conflicts
 from cluster.client import FIELD_MANAGER
 from cluster.destroy import Destruction
+from cluster.errors import Refused
+from cluster.lint.engine import lint
+from cluster.lint.stack import Stack
 from cluster.objects import Manifest
 from cluster.observe import Stage
 from cluster.permissions import Right
 from cluster.plan import Plan, diff
+from cluster.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,16 @@ class Release:
     tell: Callable[[str], None]
     usd_per_hour: Mapping[str, float]  # of instance types
     force_conflicts: bool = False
+
+    @property
+    def namespace(self) -> str:
+        """Where the RayService stands."""
+        return next((manifest.namespace for manifest in self.desired if manifest.kind == "RayService"), "default")
+
+    @property
+    def service(self) -> str:
+        """The RayService's name."""
+        return next((manifest.name for manifest in self.desired if manifest.kind == "RayService"), "")
 
     def plan(self) -> Plan:
         """What `apply` would do now; writes nothing."""
@@ -52,3 +68,18 @@ class Release:
         """Raises Refused with every right that the caller lacks."""
         missing = preflight.missing_rights(self.stage.api, self.rights())
         preflight.refuse([f"you are not allowed to {right}" for right in missing])
+
+    def refuse_lint_errors(self) -> None:
+        """Raises Refused with every finding of severity error: what would silently stop the chatbot from scaling."""
+        errors = [finding for finding in lint(Stack(self.desired)).findings if finding.severity == "error"]
+        preflight.refuse(
+            [f"{finding.manifest.key}: {finding.message} ({finding.rule}). {finding.fix}" for finding in errors]
+        )
+
+
+def open_release(target: str, settings: Settings, tell: Callable[[str], None]) -> Release:
+    """The release of a target that is a cluster. Raises Refused for another one."""
+    module = importlib.import_module(f"{targets.__name__}.{target}") if target in targets.names() else None
+    if not hasattr(module, "open_release"):
+        raise Refused(f"{target!r} is no cluster to plan for: use eks.")
+    return cast(Release, module.open_release(settings, tell))  # type: ignore[union-attr]

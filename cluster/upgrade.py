@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from cluster.objects import Manifest, dig, mapping, mappings, string_map, text
+from cluster.placement import provides
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 _MUTED_IN_GROUP = ("replicas", "minReplicas", "maxReplicas")
@@ -119,24 +120,21 @@ def _nodes_of(config: Mapping[str, Any], pools: list[Manifest], prices: Mapping[
     for group in mappings(config.get("workerGroupSpecs")):
         count = int(group.get("replicas", group.get("minReplicas", 0)) or 0)
         selector = string_map(dig(group, "template", "spec", "nodeSelector"))
-        pool = next((pool for pool in pools if _provides(pool, selector)), None)
+        pool = pool_for(selector, pools)
         if pool is None or not count:
             continue
-        types = _instance_types(pool)
+        types = instance_types_of(pool)
         price = prices.get(types[0]) if len(types) == 1 else None
         yield Nodes(count, types[0] if len(types) == 1 else "", pool.name, None if price is None else price * count)
 
 
-def _provides(pool: Manifest, selector: Mapping[str, str]) -> bool:
-    labels = {**string_map(pool.get("spec", "template", "metadata", "labels")), "karpenter.sh/nodepool": pool.name}
-    for requirement in mappings(pool.get("spec", "template", "spec", "requirements")):
-        values = requirement.get("values") or []
-        if requirement.get("operator") == "In" and len(values) == 1:
-            labels[text(requirement.get("key"))] = text(values[0])
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
+def pool_for(selector: Mapping[str, str], pools: Iterable[Manifest]) -> Manifest | None:
+    """The first pool whose nodes carry these labels; None for an empty selector, which says nothing."""
+    return next((pool for pool in pools if selector and provides(pool.value, selector)), None)
 
 
-def _instance_types(pool: Manifest) -> list[str]:
+def instance_types_of(pool: Manifest) -> list[str]:
+    """The types that the pool names, empty where it leaves the choice to Karpenter."""
     for requirement in mappings(pool.get("spec", "template", "spec", "requirements")):
         if requirement.get("key") == INSTANCE_TYPE and requirement.get("operator") == "In":
             return [text(value) for value in requirement.get("values") or []]

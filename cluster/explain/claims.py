@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.explain.findings import Branch, broken, waiting
-from cluster.explain.placement import taint_text, tolerates
 from cluster.explain.snapshot import Snapshot, condition, created, moment, told
 from cluster.objects import Manifest, dig, mappings, text
+from cluster.placement import taint_text, tolerates
 
 Object = Mapping[str, Any]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from cluster.objects import Manifest, dig, mapping, mappings, string_map, text
+from cluster.quantity import parse
 
 Object = Mapping[str, Any]
 
@@ -71,5 +70,5 @@ def spent_limits(pool: Object, pod: Object) -> list[str]:
     return broken
 
 
-def _quantity(value: str) -> Decimal:
-    return Decimal(parse_quantity(value or "0"))  # type: ignore[no-untyped-call]
+def _quantity(value: str) -> Fraction:
+    return parse(value) or Fraction(0)
