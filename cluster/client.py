@@ -98,8 +98,10 @@ class Api:
         self._resources: dict[str, list[Resource]] = {}
 
     @classmethod
-    def connect(cls, kubeconfig: Path | None = None, context: str | None = None, *, pace: Pace | None = None) -> Api:
-        """The cluster of a kubeconfig's context, by default the current one.
+    def connect(
+        cls, kubeconfig: Path | str | None = None, context: str | None = None, *, pace: Pace | None = None
+    ) -> Api:
+        """The cluster of a kubeconfig's context, by default the current one; several files as in KUBECONFIG.
 
         Raises Refused where there is none.
         """

@@ -53,19 +53,22 @@ class Plural:
     namespaced: bool
 
 
-# Read by explain, preflight and destroy, whatever the manifests hold.
-_READ_EVERYWHERE = (
-    ("apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
-    ("karpenter.sh", "nodeclaims", ("get", "list", "watch")),
-    ("", "nodes", ("get", "list")),
-    ("apps", "deployments", ("list",)),  # Karpenter's and KubeRay's own, wherever they were installed
-)
-_READ_IN_NAMESPACE = (
-    ("", "pods", ("get", "list")),
-    ("", "events", ("list",)),
-    ("ray.io", "rayclusters", ("list",)),
-    ("", "services", ("get",)),
-    ("", "pods/portforward", ("create",)),  # the one chat request that a deploy ends with
+# What preflight, explain, destroy and the one chat request read, whatever the manifests hold: (namespace, group,
+# resource, verbs), where "" is everywhere and `chatbot` stands for each namespace with a RayService.
+_CHATBOT = "chatbot"
+_READS = (
+    ("", "apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
+    ("", "apps", "deployments", ("list",)),  # Karpenter's and KubeRay's own, wherever they were installed
+    ("", "karpenter.sh", "nodeclaims", ("list", "watch")),
+    ("", "", "nodes", ("list",)),
+    ("default", "", "events", ("list",)),  # of what is cluster-scoped
+    ("kube-system", "", "pods", ("list",)),  # the device plugin's
+    ("kube-system", "apps", "daemonsets", ("list",)),
+    (_CHATBOT, "", "pods", ("get", "list")),
+    (_CHATBOT, "", "events", ("list",)),
+    (_CHATBOT, "ray.io", "rayclusters", ("list",)),
+    (_CHATBOT, "", "services", ("get",)),
+    (_CHATBOT, "", "pods/portforward", ("create",)),
 )
 
 
@@ -128,11 +131,9 @@ def _on_kinds(desired: Sequence[Manifest], plurals: Mapping[tuple[str, str], Plu
 
 
 def _reads(desired: Sequence[Manifest]) -> Iterable[Right]:
-    for group, resource, verbs in _READ_EVERYWHERE:
-        for verb in verbs:
-            yield Right(verb, group, resource)
-    for place in sorted({manifest.namespace for manifest in desired if manifest.kind == "RayService"}):
-        for group, resource, verbs in _READ_IN_NAMESPACE:
+    own = sorted({manifest.namespace for manifest in desired if manifest.kind == "RayService"})
+    for namespace, group, resource, verbs in _READS:
+        for place in own if namespace == _CHATBOT else [namespace]:
             for verb in verbs:
                 yield Right(verb, group, resource, place)
 

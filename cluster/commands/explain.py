@@ -14,6 +14,7 @@ from cluster.client import Api
 from cluster.explain import Explanation, explain
 from cluster.explain.findings import Branch
 from cluster.explain.snapshot import gather
+from cluster.settings import from_environment
 
 PENDING = 4
 SCHEMA = "chatbot.explain/v1"
@@ -28,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at the cluster of the current context, and say it."""
-    snapshot = gather(Api.connect(), args.namespace, datetime.now(timezone.utc))
+    settings = from_environment()
+    snapshot = gather(Api.connect(settings.environment.get("KUBECONFIG")), args.namespace, datetime.now(timezone.utc))
     explanation = explain(snapshot, namespace=args.namespace, name=args.name)
     if args.output == "json":
         print(json.dumps(as_document(explanation, snapshot.taken_at), indent=2))

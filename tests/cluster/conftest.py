@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,18 +9,17 @@ from kubernetes.config import new_client_from_config
 
 from cluster.client import Api, Collection, Pace
 from cluster.errors import Refused
-from cluster.objects import Manifest, dig
+from cluster.objects import Manifest
 from cluster.order import KINDS
 from cluster.plan import TARGET_LABEL
-from cluster.rehearsal import build
+from cluster.rehearsal import build, crds
 from cluster.rehearsal.control_plane import ControlPlane
 from cluster.settings import from_environment
-from cluster.wait import Patience, condition, until_gone
+from cluster.wait import Patience, until_gone
 from tests.support.status_double import StatusDouble
 
 SYSTEM_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
-CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-NEEDED = frozenset({"EC2NodeClass", "NodeClaim", "NodePool", "RayCluster", "RayService"})
+CONTROLLERS = frozenset({"karpenter", "kuberay-operator"})
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +32,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
         pytest.skip(str(reason))
     home = tmp_path_factory.mktemp("control-plane")
     running = ControlPlane(built, home, environment=settings.environment)
-    running.start(lambda kubeconfig: install_crds(Api.connect(kubeconfig), built))
+    running.start(lambda kubeconfig: crds.install(kubeconfig, built))
     yield running
     running.stop()
 
@@ -55,25 +53,15 @@ def controllers(control_plane: ControlPlane, api: Api) -> Iterator[StatusDouble]
         yield double
 
 
-def install_crds(api: Api, built: build.Built) -> None:
-    resource = api.resource(*CRD)
-    assert resource is not None
-    for path in built.crds:
-        document = json.loads(path.read_text())
-        if dig(document, "spec", "names", "kind") in NEEDED:
-            api.apply(document, resource)
-    for items in Collection(api, resource).follow():
-        if items and all(condition(item, "Established").get("status") == "True" for item in items):
-            return
-
-
 def clean(api: Api) -> None:
     """Remove what a test made: what is cluster-scoped or labelled, and whole namespaces."""
     for kind in [*KINDS, ("karpenter.sh/v1", "NodeClaim")]:
         resource = api.resource(*kind)
         if resource is not None:
             for item in api.listing(resource).items:
-                if TARGET_LABEL in Manifest(item).labels or kind[1] in {"NodePool", "EC2NodeClass", "NodeClaim"}:
+                name = Manifest(item).labels.get("app.kubernetes.io/name")
+                ours = TARGET_LABEL in Manifest(item).labels or name in CONTROLLERS
+                if ours or kind[1] in {"NodePool", "EC2NodeClass", "NodeClaim"}:
                     api.delete(item, resource)
     namespaces = api.resource("v1", "Namespace")
     assert namespaces is not None

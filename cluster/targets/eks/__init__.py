@@ -49,7 +49,9 @@ def open_release(settings: Settings, tell: Tell, *, force_conflicts: bool = Fals
     """The manifests of this target on the cluster of the current context. Raises Refused as `open_target` does."""
     desired = kustomize.render(MANIFESTS, settings.environment)
     prices = {name: row.usd_per_hour for name, row in instance_types.table().items() if row.usd_per_hour is not None}
-    return Release(Stage(Api.connect(), NAME), desired, tell, prices, force_conflicts)
+    return Release(
+        Stage(Api.connect(settings.environment.get("KUBECONFIG")), NAME), desired, tell, prices, force_conflicts
+    )
 
 
 def _check_account(host: str, desired: Sequence[Manifest], kubernetes_minor: int, tell: Tell) -> None:

@@ -28,7 +28,8 @@ VARIABLES = {
 }
 
 
-def release(api: Api, entry: str, told: list[str]) -> Release:
+def open_release(api: Api, entry: str, told: list[str]) -> Release:
+    """Our manifests for one of the clusters, on an API server."""
     desired: list[Manifest] = render(ROOT / "manifests" / "clusters" / entry, VARIABLES)
     return Release(Stage(api, entry), desired, told.append, {"trn1.2xlarge": 1.34375})
 
@@ -38,7 +39,7 @@ def test_each_cluster_entry_applies_becomes_ready_and_changes_nothing_the_second
     api: Api, controllers: StatusDouble, entry: str
 ) -> None:
     told: list[str] = []
-    ours = release(api, entry, told)
+    ours = open_release(api, entry, told)
     plan = ours.plan()
     assert {change.action for change in plan.changes} == {Action.CREATE}
     ours.apply(plan)
@@ -48,12 +49,17 @@ def test_each_cluster_entry_applies_becomes_ready_and_changes_nothing_the_second
     assert {change.action for change in ours.plan().changes} == {Action.CREATE}
 
 
-def test_the_workshops_command_makes_the_four_objects(control_plane: ControlPlane, api: Api) -> None:
+def test_the_workshops_command_makes_the_four_objects(control_plane: ControlPlane, api: Api, tmp_path: Path) -> None:
     folder = ROOT / "manifests" / "nodepools"
     made = subprocess.run(  # noqa: S602 - the command of the page, word for word, has pipes
         f"{kustomize.kubectl()} kustomize {folder} | envsubst | {kustomize.kubectl()} apply -f -",
         shell=True,
-        env={"KUBECONFIG": str(control_plane.admin_kubeconfig), "PATH": "/usr/bin:/bin", **VARIABLES},
+        env={
+            "KUBECONFIG": str(control_plane.admin_kubeconfig),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            **VARIABLES,
+        },
         capture_output=True,
         text=True,
         check=True,
