@@ -98,7 +98,7 @@ class _Builder:
 
     def open(self, value: dict[Any, Any] | list[Any], event: Any) -> None:
         if len(self.frames) >= MAX_DEPTH:
-            raise Unreadable(f"line {event.start_mark.line + 1}: nested deeper than {MAX_DEPTH} levels")
+            raise Unreadable(f"line {_line(event)}: nested deeper than {MAX_DEPTH} levels")
         self.frames.append(_Frame(value, self._path(), event.anchor))
 
     def close(self) -> None:
@@ -111,10 +111,10 @@ class _Builder:
         value = self.scalars.value(event)
         if event.anchor:
             self.anchors[event.anchor] = (value, 1)
-        self.add(value, 1, line=event.start_mark.line + 1)
+        self.add(value, 1, line=_line(event))
 
     def alias(self, event: Any) -> None:
-        line = event.start_mark.line + 1
+        line = _line(event)
         if event.anchor not in self.anchors:
             raise Unreadable(f"line {line}: alias *{event.anchor} names nothing that is complete before it")
         value, size = self.anchors[event.anchor]
@@ -148,6 +148,10 @@ class _Builder:
         return f"{frame.path}.{frame.key}" if frame.path else str(frame.key)
 
 
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
 def _assign(target: dict[Any, Any], key: Any, value: Any) -> None:
     if key != "<<":
         target[key] = value
@@ -173,10 +177,11 @@ def read(content: str) -> Iterator[Document]:
     scalars = _Scalars()
     builder = _Builder(scalars)
     line = 1
+    event: Any
     try:
         for event in yaml.parse(content, Loader=_Loader):
             if isinstance(event, yaml.DocumentStartEvent):
-                builder, line = _Builder(scalars), event.start_mark.line + 1
+                builder, line = _Builder(scalars), _line(event)
             elif isinstance(event, yaml.DocumentEndEvent) and builder.root is not None:
                 yield Document(builder.root, line, tuple(builder.repeated))
             else:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from importlib import resources
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ _RESERVED_CPU_M = ((0, 1000, 0.06), (1000, 2000, 0.01), (2000, 4000, 0.005), (40
 _NAME = re.compile(r"^([a-z]+)(\d*)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InstanceType:
     """One row of the table."""
 
@@ -61,13 +62,13 @@ class InstanceType:
         """How many pods the VPC CNI's addresses allow."""
         return self.network_interfaces * (self.addresses_per_interface - 1) + 2
 
-    @property
+    @cached_property
     def capacity(self) -> Resources:
         """What NodePool limits count."""
         overhead = math.ceil(self.memory_mib * VM_MEMORY_OVERHEAD)
         return self._with_devices(Fraction(self.vcpus), (self.memory_mib - overhead) * MIB)
 
-    @property
+    @cached_property
     def allocatable(self) -> Resources:
         """What pods and daemon sets share."""
         milli = self.vcpus * 1000
@@ -80,7 +81,7 @@ class InstanceType:
         amounts: Resources = {"cpu": cpu, "memory": memory, "pods": Fraction(self.pods)}
         return amounts | {name: Fraction(count) for name, count in devices.items() if count}
 
-    @property
+    @cached_property
     def labels(self) -> Mapping[str, str]:
         """The labels that Karpenter's requirements can select it by."""
         match = _NAME.match(self.family)

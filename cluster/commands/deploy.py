@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Deploy, and print where it answers."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     options = Options(port=args.port, force_conflicts=args.force_conflicts, settings=_settings(args.set))
     target = open_target(args.target, from_environment(), _tell, options)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     target.up()
     _print_addresses(target.endpoint())
     return 0

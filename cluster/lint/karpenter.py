@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from cluster.instance_types import InstanceType, table
@@ -90,7 +91,7 @@ class Budget:
         return not reasons or reason in reasons
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class NodePool:
     """One NodePool."""
 
@@ -121,7 +122,7 @@ class NodePool:
         """Taints that its nodes keep."""
         return mappings(self.node.get("taints"))
 
-    @property
+    @cached_property
     def requirements(self) -> list[Requirement]:
         """As written, with labels as requirements of one value."""
         return [
@@ -134,7 +135,7 @@ class NodePool:
             for index, item in enumerate(mappings(self.node.get("requirements")))
         ]
 
-    @property
+    @cached_property
     def types(self) -> list[InstanceType]:
         """The instance types that its requirements admit, cheapest first."""
         about = [(type_label(r.key), r) for r in self.requirements if _is_type_key(type_label(r.key))]
@@ -189,7 +190,7 @@ class NodePool:
         """The node class it refers to."""
         return text(dig(self.node, "nodeClassRef", "name"))
 
-    @property
+    @cached_property
     def nodes_within_limits(self) -> tuple[int | None, str]:
         """(most nodes of the smallest admitted type that the limits allow, the arithmetic); None without a limit."""
         types, counts = self.types, []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from cluster.objects import Manifest, dig, mapping, mappings, string_map, text
@@ -21,7 +22,7 @@ TEMPLATE_PATHS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Container:
     """One container as written."""
 
@@ -39,7 +40,7 @@ class Container:
         """As written."""
         return text(self.value.get("image"))
 
-    @property
+    @cached_property
     def env(self) -> dict[str, str | None]:
         """Literal values; None for what comes from elsewhere (`valueFrom`)."""
         return {
@@ -47,17 +48,17 @@ class Container:
             for item in mappings(self.value.get("env"))
         }
 
-    @property
+    @cached_property
     def limits(self) -> Resources:
         """`resources.limits`."""
         return resources(dig(self.value, "resources", "limits"))
 
-    @property
+    @cached_property
     def requests(self) -> Resources:
         """`resources.requests`, and the limit where no request is given, as the API server fills it in."""
         return self.limits | resources(dig(self.value, "resources", "requests"))
 
-    @property
+    @cached_property
     def command_line(self) -> str:
         """`command` and `args` in one line."""
         parts = [*(self.value.get("command") or []), *(self.value.get("args") or [])] if self._listed else []
@@ -68,7 +69,7 @@ class Container:
         return all(isinstance(self.value.get(key), list | None) for key in ("command", "args"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Pod:
     """A pod template (or a bare pod) with the place it stands in."""
 
@@ -78,7 +79,7 @@ class Pod:
     role: str = ""  # ray-head | ray-worker, else ""
     injected: Resources | None = None  # what an operator adds to it
 
-    @property
+    @cached_property
     def spec(self) -> Mapping[str, Any]:
         """Its `spec`."""
         return mapping(self.value.get("spec"))
@@ -88,12 +89,12 @@ class Pod:
         """Path of its `spec`."""
         return f"{self.path}.spec" if self.path else "spec"
 
-    @property
+    @cached_property
     def containers(self) -> list[Container]:
         """The main containers, in order."""
         return self._containers("containers", init=False)
 
-    @property
+    @cached_property
     def all_containers(self) -> list[Container]:
         """Main and init containers."""
         return self.containers + self._containers("initContainers", init=True)
@@ -104,17 +105,17 @@ class Pod:
             for index, value in enumerate(mappings(self.spec.get(key)))
         ]
 
-    @property
+    @cached_property
     def labels(self) -> dict[str, str]:
         """Labels of the pods that it makes."""
         return string_map(dig(self.value, "metadata", "labels"))
 
-    @property
+    @cached_property
     def annotations(self) -> dict[str, str]:
         """Annotations of the pods that it makes."""
         return string_map(dig(self.value, "metadata", "annotations"))
 
-    @property
+    @cached_property
     def requests(self) -> Resources:
         """What the scheduler counts: the sum of the containers or the largest init container, and what is injected."""
         main = total(container.requests for container in self.containers)
@@ -130,7 +131,7 @@ class Pod:
         asked = self.requests
         return sum((asked.get(name, Fraction(0)) for name in names), Fraction(0))
 
-    @property
+    @cached_property
     def tolerations(self) -> list[Mapping[str, Any]]:
         """As written."""
         return mappings(self.spec.get("tolerations"))
@@ -139,7 +140,7 @@ class Pod:
         """Whether one of its tolerations covers `taint`; a soft taint needs none."""
         return text(taint.get("effect")) == "PreferNoSchedule" or any(_covers(t, taint) for t in self.tolerations)
 
-    @property
+    @cached_property
     def required_labels(self) -> list[tuple[str, str, tuple[str, ...], str]]:
         """(key, operator, values, path) of its node selector and of a required node affinity of one term.
 
@@ -158,7 +159,7 @@ class Pod:
                 wanted.append((text(item.get("key")), text(item.get("operator")), values, path))
         return wanted
 
-    @property
+    @cached_property
     def volumes(self) -> dict[str, Mapping[str, Any]]:
         """Volumes by name."""
         return {text(volume.get("name")): volume for volume in mappings(self.spec.get("volumes"))}

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from cluster.lint.pods import Container, Pod
@@ -31,7 +32,7 @@ def version(value: str) -> tuple[int, int, int] | None:
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """The head group or one worker group."""
 
@@ -46,13 +47,13 @@ class Group:
         """`headgroup`, or the worker group's name."""
         return "headgroup" if self.head else text(self.value.get("groupName"))
 
-    @property
+    @cached_property
     def pod(self) -> Pod:
         """Its pod template, with what KubeRay adds."""
         role = "ray-head" if self.head else "ray-worker"
         return Pod(self.manifest, mapping(self.value.get("template")), f"{self.path}.template", role, self.autoscaler)
 
-    @property
+    @cached_property
     def container(self) -> Container | None:
         """The Ray container: always the first."""
         return next(iter(self.pod.containers), None)
@@ -91,7 +92,7 @@ class Group:
         """`maxReplicas`, UNBOUNDED where it is not set."""
         return self._count("maxReplicas", UNBOUNDED)
 
-    @property
+    @cached_property
     def believed(self) -> dict[str, Fraction] | None:
         """What Ray's autoscaler takes one pod of the group for, by Ray's resource names; None where it gives up.
 
@@ -117,7 +118,7 @@ class Group:
         requests = resources(dig(self.container.value, "resources", "requests"))
         return self.container.limits.get(limit, requests.get(limit))
 
-    @property
+    @cached_property
     def custom_resources(self) -> dict[str, Fraction] | None:
         """Custom resources that the autoscaler reads; None where it cannot parse what is written."""
         if self.resources:
@@ -153,7 +154,7 @@ def _json_amounts(content: str) -> dict[str, Fraction] | None:
     return {name: amount for name, amount in amounts.items() if amount is not None}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Cluster:
     """One RayCluster spec."""
 
@@ -171,7 +172,7 @@ class Cluster:
         """Whether `autoscalerOptions.version: v2` is written."""
         return text(dig(self.spec, "autoscalerOptions", "version")) == "v2"
 
-    @property
+    @cached_property
     def head(self) -> Group:
         """The head group, empty where none is written."""
         requests = dig(self.spec, "autoscalerOptions", "resources", "requests")
@@ -180,7 +181,7 @@ class Cluster:
             self.manifest, mapping(self.spec.get("headGroupSpec")), f"{self.path}.headGroupSpec", True, sidecar
         )
 
-    @property
+    @cached_property
     def workers(self) -> list[Group]:
         """The worker groups, in order."""
         return [
@@ -188,7 +189,7 @@ class Cluster:
             for index, value in enumerate(mappings(self.spec.get("workerGroupSpecs")))
         ]
 
-    @property
+    @cached_property
     def groups(self) -> list[Group]:
         """Head and workers."""
         return [self.head, *self.workers]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from cluster.documents import Unreadable, read
@@ -24,7 +25,7 @@ def number(value: Any) -> float | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Deployment:
     """One deployment's overrides; what is not written stands in the application's code and is unknown here."""
 
@@ -38,7 +39,7 @@ class Deployment:
         """As written."""
         return text(self.value.get("name"))
 
-    @property
+    @cached_property
     def autoscaling(self) -> Mapping[str, Any] | None:
         """`autoscaling_config`, with Serve's defaults for `num_replicas: auto`; None where none is written."""
         written = self.value.get("autoscaling_config")
@@ -46,7 +47,7 @@ class Deployment:
             return {"min_replicas": 1, "max_replicas": 100, **mapping(written)}
         return written if isinstance(written, Mapping) else None
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[int, int] | None:
         """Fewest and most replicas; None where the config does not say."""
         if self.autoscaling is not None:
@@ -55,7 +56,7 @@ class Deployment:
         count = number(self.value.get("num_replicas"))
         return None if count is None else (int(count), int(count))
 
-    @property
+    @cached_property
     def demand(self) -> dict[str, Fraction] | None:
         """What one replica asks of Ray, by Ray's resource names; None where the config does not say."""
         options = self.value.get("ray_actor_options")
@@ -71,7 +72,7 @@ class Deployment:
         return number(dig(self.value, *keys))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class ServeConfig:
     """The config of a RayService, or a file of its own."""
 
@@ -84,12 +85,12 @@ class ServeConfig:
         """`place` inside the config as a path of the object."""
         return f"{self.path}:{place}" if self.path else place
 
-    @property
+    @cached_property
     def applications(self) -> list[tuple[str, Mapping[str, Any]]]:
         """(path, application)."""
         return [(f"applications[{i}]", app) for i, app in enumerate(mappings(self.value.get("applications")))]
 
-    @property
+    @cached_property
     def deployments(self) -> list[Deployment]:
         """Every deployment of every application."""
         return [

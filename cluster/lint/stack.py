@@ -13,6 +13,7 @@ from cluster.lint.pods import Pod, plain_pods
 from cluster.lint.ray import Cluster, clusters
 from cluster.lint.serve import ServeConfig, serve_configs
 from cluster.objects import Manifest
+from cluster.schemas import POD_TEMPLATE, Problem, load
 
 DEVICES = (NEURON, NEURON_CORE, "aws.amazon.com/neurondevice", GPU)
 NEURON_DEVICES = DEVICES[:3]
@@ -28,8 +29,30 @@ class Stack:
     unreadable: Sequence[tuple[Manifest, str]] = field(default=())
 
     def of(self, *kinds: str) -> list[Manifest]:
-        """The manifests of `kinds`, in order."""
-        return [manifest for manifest in self.manifests if manifest.kind in kinds]
+        """The manifests of `kinds`, kind by kind."""
+        return [manifest for kind in kinds for manifest in self._by_kind.get(kind, ())]
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Manifest]]:
+        found: dict[str, list[Manifest]] = {}
+        for manifest in self.manifests:
+            found.setdefault(manifest.kind, []).append(manifest)
+        return found
+
+    @cached_property
+    def schema_problems(self) -> list[tuple[Manifest, Problem]]:
+        """Where the manifests depart from the CRDs of Karpenter and KubeRay, and pods from a pod's schema."""
+        schemas = load()
+        found: list[tuple[Manifest, Problem]] = []
+        for manifest in self.manifests:
+            schema = schemas.find(f"{manifest.api_version}/{manifest.kind}")
+            problems = schemas.check(manifest.value, schema) if schema else ()
+            found += [(manifest, problem) for problem in problems if not problem.path.startswith("status")]
+        template = schemas.find(POD_TEMPLATE)
+        for pod in self.plain_pods:
+            problems = schemas.check(pod.value, template, pod.path) if template and pod.path else ()
+            found += [(pod.manifest, problem) for problem in problems]
+        return found
 
     @cached_property
     def clusters(self) -> list[Cluster]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from openvino._offline_transformations import paged_attention_transformation
 
 from serving.engine.request import SamplingParams
 from serving.engine.runner import Decode, PromptChunk, RunnerError, RunnerSpec, StepOutput
-from serving.engine.runners.openvino_passes import BLOCK_TOKENS, Limits, Pass, inputs, split
+from serving.engine.runners.openvino_passes import BLOCK_TOKENS, Limits, Pass, Span, inputs, split
 from serving.errors import SetupError
 from serving.model.folder import ModelFolder
 
@@ -69,11 +70,12 @@ class OpenVinoRunner:
             self._compiled = _compile(model, {**_OPTIONS[precision], **_thread_options(self._threads)})
             self._cache = self._reserve()
             self._request = self._bind()
-        except (RuntimeError, MemoryError) as error:
+            reproducible = precision == "batch_invariant" and self._is_batch_invariant()
+        except (RuntimeError, MemoryError, RunnerError) as error:
             raise SetupError(
                 f"OpenVINO cannot run {model.ir_xml} with {slots} slots of {positions}: {error}"
             ) from error
-        self._spec = self._describe_itself(model, slots)
+        self._spec = self._describe_itself(model, slots, reproducible=reproducible)
 
     @property
     def spec(self) -> RunnerSpec:
@@ -87,7 +89,8 @@ class OpenVinoRunner:
         return (
             f"{spec.model_id} on OpenVINO {_VERSION}, {self._precision}: {spec.weight_bits}-bit weights, "
             f"{spec.kv_bits}-bit KV cache of {spec.slots} slots × {spec.positions} positions × {per_position} bytes "
-            f"= {spec.kv_bytes / 1e6:.0f} MB, {self._threads} threads"
+            f"= {spec.kv_bytes / 1e6:.0f} MB, {self._threads} threads, a seed is "
+            f"{'reproducible' if spec.reproducible else 'best effort'}"
         )
 
     def run(self, decodes: Sequence[Decode], prompts: Sequence[PromptChunk]) -> StepOutput:
@@ -115,10 +118,13 @@ class OpenVinoRunner:
         """Give graph and cache back."""
         del self._request, self._cache, self._compiled
 
-    def _infer(self, step: Pass) -> NDArray[np.float32]:
+    def _infer(self, step: Pass, limits: Limits | None = None) -> NDArray[np.float32]:
         """Logits [wanted rows, vocabulary]; a view that the next pass overwrites."""
         arrays = inputs(
-            step, blocks_per_slot=self._blocks_per_slot, scratch_slot=self._scratch_slot, limits=self._limits
+            step,
+            blocks_per_slot=self._blocks_per_slot,
+            scratch_slot=self._scratch_slot,
+            limits=limits or self._limits,
         )
         try:
             for name, value in arrays.items():
@@ -129,6 +135,15 @@ class OpenVinoRunner:
         except RuntimeError as error:
             raise RunnerError(f"OpenVINO failed: {error}") from error
         return logits[: step.wanted]
+
+    def _is_batch_invariant(self) -> bool:
+        """Ask this machine's kernels: smallest against largest pass, and a prompt whole against in pieces."""
+        crowd = replace(self._limits, fewest_rows=self._limits.most_rows)
+        prompt, decode = Span(0, 0, (1, 2, 3, 4), 3), Span(0, 4, (5,), 0)
+        alone = [self._infer(Pass.of(span)).copy() for span in (prompt, decode)]
+        crowded = [self._infer(Pass.of(span), crowd).copy() for span in (prompt, decode)]
+        pieces = [self._infer(Pass.of(Span(0, start, (start + 1, start + 2), 1))).copy() for start in (0, 2)]
+        return all(np.array_equal(a, b) for a, b in zip([*alone, alone[0]], [*crowded, pieces[1]], strict=True))
 
     def _check(self, decodes: Sequence[Decode], prompts: Sequence[PromptChunk]) -> None:
         """A token beyond its slot would land in the neighbour's cache."""
@@ -154,7 +169,7 @@ class OpenVinoRunner:
             request.set_tensor(name, tensor)
         return request
 
-    def _describe_itself(self, model: ModelFolder, slots: int) -> RunnerSpec:
+    def _describe_itself(self, model: ModelFolder, slots: int, *, reproducible: bool) -> RunnerSpec:
         kv_type = next(iter(self._cache.values())).element_type
         return RunnerSpec(
             model_id=model.model_id,
@@ -166,7 +181,7 @@ class OpenVinoRunner:
             eos_token_ids=model.eos_token_ids,
             splits_prompts=True,
             samples_on_device=False,
-            reproducible=self._precision == "batch_invariant",
+            reproducible=reproducible,
             weight_bits=model.weight_bits,
             kv_bits=kv_type.bitwidth,
             kv_bytes=sum(tensor.byte_size for tensor in self._cache.values()),

@@ -45,6 +45,13 @@ class Pass:
     sequences: list[Span] = field(default_factory=list)
     rows: int = 0
 
+    @classmethod
+    def of(cls, span: Span) -> Pass:
+        """A pass of one span."""
+        alone = cls()
+        alone.add(span)
+        return alone
+
     def add(self, sequence: Span) -> None:
         """Append, keeping count."""
         self.sequences.append(sequence)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.errors import Refused
+from cluster.targets import Options
+from cluster.targets.local.serve_config import SERVE_FOLDER, application, argument, load_serve_config, merge
+
+
+def chat(config: Any) -> Any:
+    (deployment,) = application(config)["deployments"]
+    return deployment
+
+
+def test_one_machine_listens_on_loopback_and_asks_for_no_accelerator() -> None:
+    config = load_serve_config(Options())
+    assert config["http_options"]["host"] == "127.0.0.1"
+    assert chat(config)["ray_actor_options"] == {"num_cpus": 1}
+
+
+def test_what_local_does_not_say_is_the_one_serve_configs() -> None:
+    config = load_serve_config(Options())
+    assert application(config)["import_path"] == "serving.app:build_app"
+    assert chat(config)["max_ongoing_requests"] == 124
+    assert chat(config)["autoscaling_config"]["target_ongoing_requests"] == 6
+
+
+def test_the_command_line_has_the_last_word() -> None:
+    config = load_serve_config(
+        Options(8123, {"runner": {"kind": "simulated"}, "deployment": {"autoscaling_config": {"max_replicas": 5}}})
+    )
+    assert config["http_options"]["port"] == 8123
+    assert application(config)["args"]["runner"] == {"slots": 8, "positions": 2048, "kind": "simulated"}
+    assert "deployment" not in application(config)["args"]
+    assert chat(config)["autoscaling_config"]["max_replicas"] == 5
+    assert chat(config)["autoscaling_config"]["min_replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "patch", "merged"),
+    [
+        ({"a": 1, "b": 2}, {"b": 3, "c": 4}, {"a": 1, "b": 3, "c": 4}),
+        ({"a": {"x": 1}}, {"a": {"y": 2}}, {"a": {"x": 1, "y": 2}}),
+        ({"a": 1}, {"a": None}, {}),
+        ({"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
+        ([{"name": "x", "a": 1}], [{"name": "x", "b": 2}], [{"name": "x", "a": 1, "b": 2}]),
+        ([{"name": "x"}], [{"name": "y"}], [{"name": "x"}, {"name": "y"}]),
+        (None, {"a": 1}, {"a": 1}),
+    ],
+)
+def test_merge(base: Any, patch: Any, merged: Any) -> None:
+    assert merge(base, patch) == merged
+
+
+def test_a_setting_is_found_as_the_chatbot_will_find_it() -> None:
+    config = load_serve_config(Options())
+    environment = {"CHATBOT_RUNNER__KIND": "simulated", "CHATBOT_ENGINE__LONGEST_ANSWER_S": "7"}
+    assert argument(config, "runner", "kind", environment=environment, default="openvino") == "simulated"
+    assert argument(config, "runner", "kind", environment={}, default="openvino") == "openvino"
+    assert argument(config, "engine", "longest_answer_s", environment=environment, default="1") == "300"
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "a: [", None])
+def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
+    (tmp_path / "serve.yaml").write_text((SERVE_FOLDER / "serve.yaml").read_text())
+    if content is not None:
+        (tmp_path / "local.yaml").write_text(content)
+    with pytest.raises(Refused, match=r"local\.yaml"):
+        load_serve_config(Options(), tmp_path)

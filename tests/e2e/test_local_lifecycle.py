@@ -1,0 +1,89 @@
+"""Up, up again, down: what `make deploy` and `make destroy` promise on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+from tests.e2e.local_deployment import LocalDeployment, interrupt, listens, marked_pids
+
+pytestmark = pytest.mark.ray
+
+
+def test_deploy_twice_chat_and_destroy_without_a_trace(own_folder: LocalDeployment) -> None:
+    first = own_folder.deploy()
+    assert first.returncode == 0, first.stderr
+    assert f"{own_folder.base_url}/ui/" in first.stdout
+    pids = marked_pids(own_folder.cache_home)
+
+    began_s = time.monotonic()
+    second = own_folder.deploy()
+    assert second.returncode == 0, second.stderr
+    assert "Nothing has changed" in second.stderr
+    assert time.monotonic() - began_s < 10
+    assert marked_pids(own_folder.cache_home) == pids
+
+    chat = own_folder.command("chat", "local", "--prompt", "Hello!")
+    assert chat.returncode == 0, chat.stderr
+    assert "simulated" in chat.stdout
+
+    status = own_folder.status()
+    assert status["healthy"]
+    ports = [listener["port"] for listener in status["facts"]["listeners"]]
+    assert own_folder.port in ports
+
+    assert own_folder.destroy().returncode == 0
+    assert marked_pids(own_folder.cache_home) == []
+    assert own_folder.files() == []
+    assert [port for port in ports if listens(port)] == []
+    assert own_folder.command("status", "local").returncode == 1
+
+
+def test_another_config_is_taken_over_by_what_stands(own_folder: LocalDeployment) -> None:
+    assert own_folder.deploy().returncode == 0
+    leader = own_folder.status()["facts"]["processes"][0]
+    changed = own_folder.deploy("--set", "engine.queue_length=3")
+    assert changed.returncode == 0, changed.stderr
+    assert "Giving Serve the config" in changed.stderr
+    assert own_folder.status()["facts"]["processes"][0] == leader
+
+
+def test_an_interrupted_deploy_removes_what_it_began(own_folder: LocalDeployment) -> None:
+    deploying = own_folder.start(*own_folder.deploy_arguments())
+    assert deploying.stderr is not None
+    for line in deploying.stderr:
+        if "Giving Serve the config" in line:
+            break
+    assert marked_pids(own_folder.cache_home)
+    interrupt(deploying)
+    interrupt(deploying)  # an impatient second one must not stop the removal
+    assert deploying.wait(timeout=60) == 130
+    deploying.stderr.close()
+    assert marked_pids(own_folder.cache_home) == []
+    assert own_folder.files() == []
+
+
+def test_destroy_finds_what_a_killed_head_left_behind(own_folder: LocalDeployment) -> None:
+    assert own_folder.deploy().returncode == 0
+    for process in own_folder.status()["facts"]["processes"]:
+        if re.search(r"ray\.scripts|raylet|gcs_server", process["title"]):
+            os.kill(process["pid"], signal.SIGKILL)
+    assert not own_folder.status()["healthy"]
+    assert own_folder.destroy().returncode == 0
+    assert marked_pids(own_folder.cache_home) == []
+    assert own_folder.files() == []
+    assert not listens(own_folder.port)
+
+
+def test_a_busy_port_is_refused_with_its_holder(own_folder: LocalDeployment) -> None:
+    with socket.create_server(("127.0.0.1", own_folder.port)):
+        refused = own_folder.deploy()
+    assert refused.returncode == 2
+    assert f"Port {own_folder.port} is taken by" in refused.stderr
+    assert f"(pid {os.getpid()})" in refused.stderr
+    assert marked_pids(own_folder.cache_home) == []
