@@ -40,8 +40,9 @@ class RunnerSettings(_Group):
     slots: int = Field(8, ge=1, le=256, description="Sequences computed at once.")
     positions: int = Field(2048, ge=32, description="Tokens that one slot holds, prompt and answer together.")
     precision: Literal["batch_invariant", "fast"] = Field(
-        "fast",
-        description="openvino: `batch_invariant` makes a seed reproduce whatever else runs; `fast` is the machine's best.",
+        "batch_invariant",
+        description="openvino: `batch_invariant` makes a seed reproduce whatever else runs; `fast` takes the machine's "
+        "reduced precision, an 8-bit KV cache first of all. docs/decisions/cpu-precision.md has the figures.",
     )
     threads: int = Field(
         0,

@@ -80,6 +80,16 @@ def test_destroy_finds_what_a_killed_head_left_behind(own_folder: LocalDeploymen
     assert not listens(own_folder.port)
 
 
+def test_deploy_mends_a_front_door_that_was_killed(own_folder: LocalDeployment) -> None:
+    assert own_folder.deploy().returncode == 0
+    for process in own_folder.status()["facts"]["processes"]:
+        if re.search(r"HAProxyManager|bin/haproxy", process["title"]):
+            os.kill(process["pid"], signal.SIGKILL)
+    mended = own_folder.deploy()
+    assert mended.returncode == 0, mended.stderr
+    assert own_folder.command("chat", "local", "--prompt", "Hello!").returncode == 0
+
+
 def test_a_busy_port_is_refused_with_its_holder(own_folder: LocalDeployment) -> None:
     with socket.create_server(("127.0.0.1", own_folder.port)):
         refused = own_folder.deploy()

@@ -29,6 +29,7 @@ from cluster.targets.local.status import describe
 PROJECT = Path(__file__).resolve().parents[3]
 RAY_STARTS_S = 120.0
 APPLICATION_STARTS_S = 600.0
+RECOVERY_S = 60.0  # of what has been ready before
 NEWS_S = 10.0  # a person who waits hears something so often
 POLL_S = 0.25
 
@@ -49,21 +50,37 @@ class LocalTarget:
     def up(self) -> None:
         """Model, Ray, Serve, one chat request. What an interrupted or failed one has started is removed again."""
         with self._folder.locked():
-            state = self._standing()
-            if state is not None and self._is_unchanged(state):
-                self._tell("Nothing has changed: the chatbot stands, and it answers")
-                return
-            if state is not None:
-                self._deploy(state)
-                return
-            self._refuse_a_busy_port()
-            self._prepare_model()
-            try:
-                self._deploy(self._start_ray())
-            except BaseException:
-                self._tell("Removing what was begun")
-                self._remove()
-                raise
+            if not self._taken_over():
+                self._refuse_a_busy_port()
+                self._prepare_model()
+                self._start_anew()
+
+    def _taken_over(self) -> bool:
+        """Whether what stands already is what is wanted, or has become it; what cannot is removed."""
+        state = self._standing()
+        if state is None:
+            return False
+        if state.config != digest(self._config):
+            self._deploy(state, APPLICATION_STARTS_S)
+            return True
+        if is_ready(state.base_url):
+            self._tell("Nothing has changed: the chatbot stands, and it answers")
+            return True
+        try:
+            self._deploy(state, RECOVERY_S)
+        except NotReady as error:
+            self._tell(f"It does not recover by itself, so it is removed. {error}")
+            self._remove()
+            return False
+        return True
+
+    def _start_anew(self) -> None:
+        try:
+            self._deploy(self._start_ray(), APPLICATION_STARTS_S)
+        except BaseException:
+            self._tell("Removing what was begun")
+            self._remove()
+            raise
 
     def endpoint(self) -> str:
         """The base URL, without /v1."""
@@ -106,9 +123,6 @@ class LocalTarget:
         self._tell("Removing what stands: it has died in part, or its code, port or environment is another")
         self._remove()
         return None
-
-    def _is_unchanged(self, state: State) -> bool:
-        return state.config == digest(self._config) and is_ready(state.base_url)
 
     def _launch(self) -> str:
         """What a running Ray cannot take over."""
@@ -162,14 +176,14 @@ class LocalTarget:
         write_state(self._folder.state, state)
         return state
 
-    def _deploy(self, state: State) -> None:
+    def _deploy(self, state: State, limit_s: float) -> None:
         dashboard = self._dashboard(state)
         self._wait(state, RAY_STARTS_S, lambda: None if dashboard.is_up() else "Ray starts")
         if state.config != digest(self._config):
             self._tell("Giving Serve the config")
             dashboard.put(self._config)
         self._tell("Starting the chatbot")
-        self._wait(state, APPLICATION_STARTS_S, lambda: self._missing(state, dashboard))
+        self._wait(state, limit_s, lambda: self._missing(state, dashboard))
         self._tell("Asking it something")
         answer = "".join(stream_chat(state.base_url, "Say hello.", sampling={"max_tokens": 16}, api_key=None))
         if not answer:

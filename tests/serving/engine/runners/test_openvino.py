@@ -19,6 +19,7 @@ from tests.support import checkpoints, continuous_batching
 
 pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
 from serving.engine.runners.openvino import OpenVinoRunner
+from serving.engine.runners.openvino_passes import Limits, Pass
 
 CONFIG: dict[str, Any] = {"head_dim": 32, "hidden_size": 128}  # paged attention wants heads of 32 at least
 EDGES = (1, 2, 3, 31, 32, 33, 47, 48, 49, 63, 64, 65, 66, 95, 96, 97, 127, 128, 129, 159)
@@ -148,6 +149,20 @@ def test_after_a_failure_and_a_reset_every_slot_works(tiny: ModelFolder) -> None
     runner.reset()
     assert runner._request is not request
     assert np.array_equal(last_logits(runner, 0, [5, 6, 7]), right)
+
+
+def test_kernels_that_depend_on_company_are_found_out(tiny: ModelFolder) -> None:
+    runner = OpenVinoRunner(tiny, slots=1, positions=64, precision="batch_invariant", threads=1)
+    assert runner.spec.reproducible
+    infer, calls = runner._infer, iter(range(100))
+
+    def infer_with_company(step: Pass, limits: Limits | None = None) -> NDArray[np.float32]:
+        logits = infer(step, limits)
+        logits[:] += np.float32(1e-6 * next(calls))
+        return logits
+
+    runner._infer = infer_with_company  # type: ignore[method-assign]
+    assert not runner._is_batch_invariant()
 
 
 def test_the_runner_says_what_it_is(tiny: ModelFolder) -> None:
