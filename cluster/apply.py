@@ -5,7 +5,7 @@ Nothing is remembered between runs: every step is an apply or a delete that is r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster import order
@@ -20,6 +20,8 @@ from cluster.wait import Patience, until_gone, until_ready
 DELETE_TIMEOUT_S = 300.0
 # Until KubeRay answers: a node, a 10 GB image, a model on the device.
 READY_TIMEOUT_S = {Phase.NODE_CLASS: 120.0, Phase.NODE_POOL: 120.0, Phase.PLATFORM: 300.0, Phase.WORKLOAD: 2400.0}
+# Deleting and making one of these anew costs nothing but a moment.
+_REPLACEABLE = frozenset({"DaemonSet", "Deployment", "Job", "RoleBinding", "ClusterRoleBinding", "PriorityClass"})
 _AWAITED = frozenset({"EC2NodeClass", "NodePool", "RayService"})
 
 
@@ -30,7 +32,8 @@ class Execution:
     stage: Stage
     tell: Callable[[str], None]
     force_conflicts: bool = False
-    timeouts_s: dict[Phase, float] | None = None
+    timeouts_s: Mapping[Phase, float] | None = None
+    why: Callable[[], str] | None = None  # what the workload waits for, in a sentence
 
     def run(self, plan: Plan, desired: Sequence[Manifest]) -> None:
         """Make the cluster what the plan says.
@@ -39,6 +42,7 @@ class Execution:
         reason where an object does not become ready in time.
         """
         refuse_conflicts(plan, force=self.force_conflicts)
+        refuse_replacements(plan)
         actions = {change.key: change.action for change in plan.changes}
         wanted = sorted(desired, key=lambda m: order.position(m.key))
         for phase in Phase:
@@ -85,7 +89,8 @@ class Execution:
     def _await(self, manifest: Manifest, phase: Phase) -> None:
         timeout_s = (self.timeouts_s or READY_TIMEOUT_S)[phase]
         resource = self.stage.resource(manifest.api_version, manifest.kind)
-        until_ready(self.stage.api, resource, manifest.key, Patience(timeout_s, self.tell))
+        why = self.why if phase is Phase.WORKLOAD else None
+        until_ready(self.stage.api, resource, manifest.key, Patience(timeout_s, self.tell, why=why))
 
 
 def refuse_conflicts(plan: Plan, *, force: bool) -> None:
@@ -97,6 +102,20 @@ def refuse_conflicts(plan: Plan, *, force: bool) -> None:
         "Others manage fields that the manifests set to another value; agree with them, take the fields out of the "
         "manifests, or take them over with --force-conflicts:\n" + "\n".join(lines)
     )
+
+
+def refuse_replacements(plan: Plan) -> None:
+    """Raises Refused where an object would have to be deleted to be changed, and that takes more than itself with it."""
+    lines = [
+        f"  {change.key}: {change.reason}"
+        for change in plan.changes
+        if change.action is Action.REPLACE and (change.adopted or change.key.kind not in _REPLACEABLE)
+    ]
+    if lines:
+        raise Refused(
+            "These cannot be changed in place, and deleting them takes nodes, data or others' work along; delete them "
+            "yourself, or take the change back:\n" + "\n".join(lines)
+        )
 
 
 def _identity(api_version: str, kind: str) -> tuple[str, str]:

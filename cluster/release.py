@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import cast
 
 from cluster import permissions, preflight, targets
-from cluster.apply import Execution, refuse_conflicts
+from cluster.apply import Execution
 from cluster.client import FIELD_MANAGER
 from cluster.destroy import Destruction
-from cluster.errors import Refused
+from cluster.errors import NotReady, Refused
+from cluster.explain import Explanation, explain
+from cluster.explain.snapshot import gather
 from cluster.lint.engine import lint
 from cluster.lint.stack import Stack
 from cluster.objects import Manifest
@@ -30,6 +33,7 @@ class Release:
     tell: Callable[[str], None]
     usd_per_hour: Mapping[str, float]  # of instance types
     force_conflicts: bool = False
+    unset_variables: str = ""  # the sentence that names them: nothing is planned then, but what stands can be removed
 
     @property
     def namespace(self) -> str:
@@ -42,7 +46,12 @@ class Release:
         return next((manifest.name for manifest in self.desired if manifest.kind == "RayService"), "")
 
     def plan(self) -> Plan:
-        """What `apply` would do now; writes nothing."""
+        """What `apply` would do now; writes nothing.
+
+        Raises Refused where a variable of the manifests is not set, or the API server does not accept an object.
+        """
+        if self.unset_variables:
+            raise Refused(self.unset_variables)
         return diff(
             self.desired,
             self.stage.observe(self.desired),
@@ -52,9 +61,23 @@ class Release:
         )
 
     def apply(self, plan: Plan) -> None:
-        """Carry the plan out and return when everything of it is ready. Raises Refused or NotReady."""
-        refuse_conflicts(plan, force=self.force_conflicts)
-        Execution(self.stage, self.tell, force_conflicts=self.force_conflicts).run(plan, self.desired)
+        """Carry the plan out and return when everything of it is ready.
+
+        Raises Refused before the first write, NotReady with explain's sentence where something does not come up.
+        """
+        execution = Execution(
+            self.stage, self.tell, force_conflicts=self.force_conflicts, why=lambda: self.explain().sentence
+        )
+        try:
+            execution.run(plan, self.desired)
+        except NotReady as error:
+            explanation = self.explain()
+            raise NotReady(f"{error}\n{explanation.sentence}" if explanation.pending else str(error)) from error
+
+    def explain(self) -> Explanation:
+        """Why what stands now is not ready, if it is not."""
+        snapshot = gather(self.stage.api, self.namespace, datetime.now(timezone.utc))
+        return explain(snapshot, namespace=self.namespace, name=self.service)
 
     def destroy(self) -> None:
         """Remove what deploys have made. Raises NotReady with what is left and paid for."""

@@ -9,9 +9,11 @@ from typing import Any
 
 from cluster.client import Api, Collection, Resource
 from cluster.errors import NotReady
-from cluster.objects import Key, dig, mappings, text
+from cluster.objects import Key, dig, mapping, mappings, text
 
 Object = Mapping[str, Any]
+
+NEWS_S = 30.0  # a person who waits hears something so often
 
 # A RayService in one of these does not come up any more without a change.
 _TERMINAL = frozenset({"InitializingTimeout", "ValidationFailed"})
@@ -58,11 +60,23 @@ def _ray_service(value: Object) -> State:
         return State(ready=False, reason=f"{text(ready.get('reason'))}: {text(ready.get('message'))}", hopeless=True)
     if dig(value, "status", "observedGeneration") != dig(value, "metadata", "generation"):
         return State(ready=False, reason="KubeRay has not looked at this version yet")
+    if failed := _failed_application(value):
+        return State(ready=False, reason=failed, hopeless=True)
     if condition(value, "UpgradeInProgress").get("status") == "True":
         return State(ready=False, reason="the new cluster is not serving yet, the old one still answers")
     if ready.get("status") == "True":
         return READY
     return State(ready=False, reason=text(ready.get("message")) or text(ready.get("reason")) or "no status yet")
+
+
+def _failed_application(value: Object) -> str:
+    """Serve's words about an application that it has given up on the cluster that is to answer; empty for none."""
+    status = mapping(value.get("status"))
+    which = "pendingServiceStatus" if dig(status, "pendingServiceStatus", "rayClusterName") else "activeServiceStatus"
+    for name, application in mapping(dig(status, which, "applicationStatuses")).items():
+        if dig(application, "status") == "DEPLOY_FAILED":
+            return f"Serve cannot deploy application {name}: {text(dig(application, 'message')).strip()}"
+    return ""
 
 
 def _daemon_set(value: Object) -> State:
@@ -106,6 +120,7 @@ class Patience:
     timeout_s: float
     tell: Callable[[str], None] = lambda _: None
     now: Callable[[], float] = time.monotonic
+    why: Callable[[], str] | None = None  # says what is waited for better than the object itself does
 
 
 def until_ready(api: Api, resource: Resource, key: Key, patience: Patience) -> None:
@@ -114,7 +129,7 @@ def until_ready(api: Api, resource: Resource, key: Key, patience: Patience) -> N
     Raises NotReady with what it waits for: after `timeout_s`, at once where waiting is hopeless or it is gone.
     """
     deadline = patience.now() + patience.timeout_s
-    told = ""
+    told, tell_again_at = "", 0.0
     for items in Collection(api, resource, key.namespace, fields=f"metadata.name={key.name}").follow():
         if not items:
             raise NotReady(f"{key} was deleted while we waited for it.")
@@ -124,9 +139,12 @@ def until_ready(api: Api, resource: Resource, key: Key, patience: Patience) -> N
         if state.hopeless or patience.now() >= deadline:
             waited = "" if state.hopeless else f" after {patience.timeout_s:.0f} s"
             raise NotReady(f"{key} is not ready{waited}: {state.reason}")
-        if state.reason != told:
+        if patience.why is None and state.reason != told:
             told = state.reason
             patience.tell(f"{key}: {told}")
+        elif patience.why is not None and patience.now() >= tell_again_at:
+            tell_again_at = patience.now() + NEWS_S
+            patience.tell(patience.why())
 
 
 def until_gone(collection: Collection, what: str, patience: Patience) -> None:

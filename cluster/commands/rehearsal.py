@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(settings: Settings) -> int:
     started = time.monotonic()
-    with tqdm(unit="package", desc=f"Building ({_FIRST_BUILD})", disable=not sys.stderr.isatty()) as bar:
+    print(f"Building the control plane: {_FIRST_BUILD}", file=sys.stderr)
+    with tqdm(unit="package", disable=not sys.stderr.isatty()) as bar:
 
         def progress(compiled: int, total: int, package: str) -> None:
             bar.total = total

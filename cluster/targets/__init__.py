@@ -23,8 +23,8 @@ class Options:
     """What a person may say on the command line of one deploy; a target refuses what it cannot do."""
 
     port: int | None = None
-    force_conflicts: bool = False  # take over fields that others manage in a cluster
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # the chatbot's, by group
+    force_conflicts: bool = False  # take over fields that others manage in a cluster
 
 
 @dataclass(frozen=True, slots=True)

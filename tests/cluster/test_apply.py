@@ -175,3 +175,32 @@ def test_what_does_not_become_ready_in_time_is_an_error_with_the_reason(api: Api
     patience = {**dict.fromkeys(Phase, 60.0), Phase.WORKLOAD: 0.0}
     with pytest.raises(NotReady, match="RayService chatbot/chatbot is not ready after 0 s: KubeRay has not looked"):
         Execution(stage, lambda _: None, timeouts_s=patience).run(planned(stage, desired), desired)
+
+
+def test_what_can_only_be_replaced_is_where_that_costs_nothing_and_refused_where_it_takes_more_along(
+    api: Api, controllers: StatusDouble
+) -> None:
+    stage = Stage(api, "eks")
+
+    def binding(role: str) -> Manifest:
+        group = "rbac.authorization.k8s.io"
+        metadata = {"name": "reader", "namespace": manifests.NAMESPACE}
+        ref = {"apiGroup": group, "kind": "ClusterRole", "name": role}
+        return Manifest({"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": metadata, "roleRef": ref})
+
+    deployed(stage, [*manifests.chatbot(), binding("view")])
+    told = deployed(stage, [*manifests.chatbot(), binding("edit")])
+    assert "replace RoleBinding chatbot/reader" in told
+    assert dig(live(stage, binding("edit")), "roleRef", "name") == "edit"
+    pool = manifests.node_pool()
+    pool.value["spec"]["template"]["spec"]["nodeClassRef"]["kind"] = "OtherNodeClass"
+    others = [manifest for manifest in manifests.chatbot() if manifest.kind != "NodePool"]
+    with pytest.raises(Refused, match=r"NodePool trainium-trn1: .*immutable"):
+        deployed(stage, [*others, pool, binding("edit")])
+
+
+def test_an_application_that_serve_cannot_deploy_ends_the_wait_at_once(api: Api, controllers: StatusDouble) -> None:
+    controllers.failed_application = "ValueError: profile is unknown"
+    stage = Stage(api, "eks")
+    with pytest.raises(NotReady, match="Serve cannot deploy application chatbot: ValueError: profile is unknown"):
+        deployed(stage, manifests.chatbot())

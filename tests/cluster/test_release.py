@@ -10,7 +10,7 @@ import pytest
 from cluster import kustomize
 from cluster.client import Api
 from cluster.kustomize import render
-from cluster.objects import Manifest, dig
+from cluster.objects import Manifest
 from cluster.observe import Stage
 from cluster.plan import Action
 from cluster.rehearsal.control_plane import ControlPlane
@@ -49,30 +49,34 @@ def test_each_cluster_entry_applies_becomes_ready_and_changes_nothing_the_second
     assert {change.action for change in ours.plan().changes} == {Action.CREATE}
 
 
-def test_the_workshops_command_makes_the_four_objects(control_plane: ControlPlane, api: Api, tmp_path: Path) -> None:
-    folder = ROOT / "manifests" / "nodepools"
-    made = subprocess.run(  # noqa: S602 - the command of the page, word for word, has pipes
-        f"{kustomize.kubectl()} kustomize {folder} | envsubst | {kustomize.kubectl()} apply -f -",
-        shell=True,
-        env={
-            "KUBECONFIG": str(control_plane.admin_kubeconfig),
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(tmp_path),
-            **VARIABLES,
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert sorted(made.stdout.splitlines()) == [
+def test_the_workshops_commands_make_the_four_objects_and_list_the_pools(
+    control_plane: ControlPlane, api: Api, tmp_path: Path
+) -> None:
+    kubeconfig = {"KUBECONFIG": str(control_plane.admin_kubeconfig), "HOME": str(tmp_path)}
+
+    def shell(command: str) -> list[str]:
+        kubectl = {"PATH": f"{Path(kustomize.kubectl()).parent}:/usr/bin:/bin"}
+        done = subprocess.run(  # noqa: S602 - the commands of the page, word for word, have pipes
+            command,
+            shell=True,
+            cwd=ROOT,
+            env={**VARIABLES, **kubeconfig, **kubectl},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.splitlines()
+
+    made = shell("kubectl kustomize manifests/nodepools | envsubst | kubectl apply -f -")
+    assert sorted(made) == [
         "ec2nodeclass.karpenter.k8s.aws/trainium-trn1 created",
         "ec2nodeclass.karpenter.k8s.aws/x86-cpu-karpenter created",
         "nodepool.karpenter.sh/trainium-trn1 created",
         "nodepool.karpenter.sh/x86-cpu-karpenter created",
     ]
-    pools = api.resource("karpenter.sh/v1", "NodePool")
-    assert pools is not None
-    classes = {
-        Manifest(p).name: dig(p, "spec", "template", "spec", "nodeClassRef", "name") for p in api.listing(pools).items
-    }
-    assert classes == {"trainium-trn1": "trainium-trn1", "x86-cpu-karpenter": "x86-cpu-karpenter"}
+    head, *pools = [line.split() for line in shell("kubectl get nodepool")]
+    assert {"NAME", "NODECLASS", "NODES", "READY"} <= set(head)
+    assert [pool[:2] for pool in pools] == [
+        ["trainium-trn1", "trainium-trn1"],
+        ["x86-cpu-karpenter", "x86-cpu-karpenter"],
+    ]

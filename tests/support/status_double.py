@@ -28,6 +28,7 @@ class StatusDouble:
         self._api = CustomObjectsApi(client)
         self.ray_services_become_ready = True
         self.terminates_nodes = True
+        self.failed_application = ""  # what Serve says of an application that it cannot deploy
 
     @contextmanager
     def at_work(self) -> Iterator[StatusDouble]:
@@ -127,13 +128,17 @@ class StatusDouble:
 
     def _serve(self, value: Mapping[str, Any]) -> None:
         metadata = value["metadata"]
-        status = {
+        status: dict[str, Any] = {
             "observedGeneration": metadata["generation"],
             "numServeEndpoints": 2,
             "serviceStatus": "Running",
             "activeServiceStatus": {"rayClusterName": f"{metadata['name']}-abcde"},
             "conditions": [_condition(value, "Ready", "True"), _condition(value, "UpgradeInProgress", "False")],
         }
+        if self.failed_application:
+            status["conditions"] = [_condition(value, "Ready", "False")]
+            application = {"status": "DEPLOY_FAILED", "message": self.failed_application}
+            status["activeServiceStatus"]["applicationStatuses"] = {"chatbot": application}
         self._api.patch_namespaced_custom_object_status(
             "ray.io", "v1", metadata["namespace"], "rayservices", metadata["name"], {"status": status}
         )

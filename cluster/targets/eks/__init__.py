@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster import instance_types, kustomize, preflight
+from cluster import instance_types, kustomize, placeholders, preflight
 from cluster.client import Api
 from cluster.errors import Refused
 from cluster.objects import Manifest
@@ -24,7 +24,7 @@ SERVE_PORT = 8000
 
 
 def open_target(settings: Settings, tell: Tell, options: Options) -> EksTarget:
-    """The EKS target. Raises Refused without a kubeconfig, an unset variable, or for an option of another target."""
+    """The EKS target. Raises Refused without a kubeconfig, or for an option of another target."""
     if options.settings:
         raise Refused("--set is for the local target: on a cluster the settings stand in manifests/.")
     release = open_release(settings, tell, force_conflicts=options.force_conflicts)
@@ -46,12 +46,19 @@ def open_target(settings: Settings, tell: Tell, options: Options) -> EksTarget:
 
 
 def open_release(settings: Settings, tell: Tell, *, force_conflicts: bool = False) -> Release:
-    """The manifests of this target on the cluster of the current context. Raises Refused as `open_target` does."""
-    desired = kustomize.render(MANIFESTS, settings.environment)
+    """The manifests of this target on the cluster of the current context.
+
+    Variables that are not set are no error yet: only a plan needs them. Raises Refused without a kubeconfig.
+    """
+    built = kustomize.build(MANIFESTS)
+    unset = ""
+    try:
+        placeholders.require(placeholders.used(built.content), settings.environment, placeholders.declared(MANIFESTS))
+    except Refused as error:
+        unset = str(error)
     prices = {name: row.usd_per_hour for name, row in instance_types.table().items() if row.usd_per_hour is not None}
-    return Release(
-        Stage(Api.connect(settings.environment.get("KUBECONFIG")), NAME), desired, tell, prices, force_conflicts
-    )
+    stage = Stage(Api.connect(settings.environment.get("KUBECONFIG")), NAME)
+    return Release(stage, built.fill(settings.environment), tell, prices, force_conflicts, unset)
 
 
 def _check_account(host: str, desired: Sequence[Manifest], kubernetes_minor: int, tell: Tell) -> None:

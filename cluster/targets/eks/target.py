@@ -6,14 +6,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
 from cluster import preflight
 from cluster.chat_request import stream_chat
-from cluster.errors import ClusterError, NotReady
-from cluster.explain import Explanation, explain
-from cluster.explain.snapshot import condition, gather
+from cluster.errors import ClusterError, NotReady, Refused
+from cluster.explain.snapshot import condition
 from cluster.objects import Manifest, dig
 from cluster.plan_text import plan_lines
 from cluster.release import Release
@@ -48,11 +46,7 @@ class EksTarget:
         plan = release.plan()
         for line in plan_lines(plan):
             release.tell(line)
-        try:
-            release.apply(plan)
-        except NotReady as error:
-            explanation = self._explain()
-            raise NotReady(f"{error}\n{explanation.sentence}" if explanation.pending else str(error)) from error
+        release.apply(plan)
         self._chat()
         release.tell(f"To reach it from here, keep this open: {self.way_in}")
 
@@ -65,7 +59,7 @@ class EksTarget:
     def status(self) -> Status:
         """What stands there, in explain's words."""
         service = self._service()
-        explanation = self._explain()
+        explanation = self.release.explain()
         answers = condition(service, "Ready").get("status") == "True"
         facts: dict[str, Any] = {
             "cluster": self.release.stage.api.name,
@@ -82,6 +76,8 @@ class EksTarget:
 
     def _check(self) -> None:
         """Everything that stands in the way, before the first write. Raises Refused."""
+        if self.release.unset_variables:
+            raise Refused(self.release.unset_variables)
         facts = preflight.gather(self.release.stage.api)
         preflight.refuse(preflight.problems(facts))
         self.release.refuse_lint_errors()
@@ -97,10 +93,6 @@ class EksTarget:
                 raise NotReady(f"It is ready and does not answer a chat request. {error}") from error
         if not answer:
             raise NotReady("The chatbot answered with nothing: read the replicas' logs.")
-
-    def _explain(self) -> Explanation:
-        now = datetime.now(timezone.utc)
-        return explain(gather(self.release.stage.api, self.release.namespace, now), namespace=self.release.namespace)
 
     def _service(self) -> Any:
         return next((live for m in self.release.desired if m.kind == "RayService" and (live := self._live(m))), None)

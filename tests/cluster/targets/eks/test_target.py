@@ -167,6 +167,16 @@ def test_what_does_not_come_up_fails_with_explains_sentence(
         target.up()
 
 
+def test_a_variable_that_is_not_set_stops_a_deploy_and_no_destroy(
+    api: Api, open_target: Callable[[Api], EksTarget]
+) -> None:
+    complete = open_target(api)
+    target = replace(complete, release=replace(complete.release, unset_variables="EKS_CLUSTER_NAME is not set"))
+    with pytest.raises(Refused, match="EKS_CLUSTER_NAME is not set"):
+        target.up()
+    target.down()
+
+
 def test_a_connection_that_is_refused_is_one_sentence(
     api: Api, open_target: Callable[[Api], EksTarget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
