@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster import order
-from cluster.client import ApiError, Collection
+from cluster.client import Collection
 from cluster.errors import NotReady, Refused
 from cluster.objects import Key, Manifest
 from cluster.observe import Stage, conflicts_of
 from cluster.order import Phase
 from cluster.plan import Action, Plan
+from cluster.transport import ApiError
 from cluster.wait import Patience, until_gone, until_ready
 
 DELETE_TIMEOUT_S = 300.0

@@ -1,16 +1,9 @@
-"""The only code of this package that talks to the API server: plain objects in, plain objects out.
-
-`Api` adds three things to the official client: one sentence for every error, retries of what may safely be repeated
-(reads, server-side apply, a delete that names the object's uid), and server-side apply with its conflicts as values.
-"""
+"""The only code of this package that talks to the API server: plain objects in, plain objects out."""
 
 from __future__ import annotations
 
-import json
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,37 +11,16 @@ from urllib.parse import urlsplit
 from kubernetes.client import ApiClient
 from kubernetes.client import Configuration as ClientConfiguration
 from kubernetes.config import ConfigException, load_kube_config
-from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import DynamicApiError
-from urllib3.exceptions import HTTPError
 
-from cluster.errors import ClusterError, Refused
+from cluster.errors import Refused
 from cluster.objects import dig, mapping, mappings, text
-from cluster.watch import CONNECTION_S, Event, Gone, Interrupted, Listing, follow
+from cluster.transport import ApiError, Pace, Query, Transport
+from cluster.watch import CONNECTION_S, Event, Listing, follow
 
 FIELD_MANAGER = "chatbot-cluster"
-REQUEST_TIMEOUT_S = (10.0, 60.0)  # to connect, to answer
-_ATTEMPTS = 6
-_FIRST_DELAY_S = 0.2
-_LONGEST_DELAY_S = 5.0
-_TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Object = Mapping[str, Any]
-
-
-class Unreachable(ClusterError):
-    """No answer from the API server, also after several attempts."""
-
-
-class ApiError(ClusterError):
-    """The API server answered with an error; `str()` is its own sentence with what we asked for."""
-
-    def __init__(self, status: int, message: str, body: Mapping[str, Any]) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = text(body.get("reason"))
-        self.causes = mappings(dig(body, "details", "causes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +45,6 @@ class Resource:
         return f"{root}{place}/{self.plural}" + (f"/{name}" if name else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Waiting between attempts: real in a command, virtual in tests."""
-
-    sleep: Callable[[float], None] = time.sleep
-    jitter: Callable[[], float] = field(default=random.random)
-
-    def back_off(self, attempt: int) -> None:
-        """Sleep before the next attempt; `attempt` counts from 0."""
-        delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**attempt)
-        self.sleep(delay * (0.5 + self.jitter() / 2))
-
-
 class Api:
     """One cluster, seen by one user."""
 
@@ -93,8 +52,7 @@ class Api:
         self.name = name
         self.pace = pace or Pace()
         self.host = str(client.configuration.host)
-        # We look kinds up ourselves, one API group at a time: the client's own discovery writes a cache file.
-        self._dynamic: Any = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
+        self.transport = Transport(client, self.pace)
         self._resources: dict[str, list[Resource]] = {}
 
     @classmethod
@@ -115,7 +73,7 @@ class Api:
             )
         except (ConfigException, OSError) as error:
             raise Refused(f"No cluster to talk to: {error} Set KUBECONFIG or run: aws eks update-kubeconfig") from error
-        configuration.retries = False  # only what is safe is repeated, and only here
+        configuration.retries = False  # what is repeated is decided by our transport alone
         if urlsplit(configuration.host).hostname in _LOOPBACK:
             configuration.proxy = None
         return cls(ApiClient(configuration), name=context or configuration.host, pace=pace)
@@ -129,11 +87,6 @@ class Api:
         if not self._resources.get(api_version):
             self._resources[api_version] = self._discover(api_version)
         return self._resources[api_version]
-
-    def api_versions(self) -> list[str]:
-        """The preferred version of every group served, the core group first."""
-        groups = mappings(self._read("/apis").get("groups"))
-        return ["v1", *(text(dig(group, "preferredVersion", "groupVersion")) for group in groups)]
 
     def server_version(self) -> str:
         """As `v1.33.4-eks-1234`."""
@@ -169,23 +122,7 @@ class Api:
             ("resourceVersion", version),
             ("timeoutSeconds", str(timeout_s)),
         ]
-        try:
-            answer = self._dynamic.request(
-                "get",
-                resource.path(namespace=namespace),
-                query_params=query,
-                serialize=False,
-                _request_timeout=(REQUEST_TIMEOUT_S[0], timeout_s + REQUEST_TIMEOUT_S[0]),
-            )
-        except DynamicApiError as error:
-            if error.status == 410:
-                raise Gone from error
-            if error.status in _TRANSIENT:
-                raise Interrupted(str(error.reason)) from error
-            raise _api_error(error, f"watch {resource.plural}") from error
-        except (HTTPError, OSError) as error:
-            raise Interrupted(str(error)) from error
-        yield from _events(answer)
+        return self.transport.stream(resource.path(namespace=namespace), query, timeout_s=timeout_s)
 
     def apply(self, value: Object, resource: Resource, *, force: bool = False, dry_run: bool = False) -> Object:
         """Server-side apply as our field manager; the object as it then is, or with `dry_run` would be.
@@ -196,7 +133,7 @@ class Api:
         if dry_run:
             query.append(("dryRun", "All"))
         path = resource.path(text(dig(value, "metadata", "name")), text(dig(value, "metadata", "namespace")))
-        return self._retried("patch", path, query, body=value, content_type="application/apply-patch+yaml")
+        return self.transport.ask("patch", path, query, body=value, content_type="application/apply-patch+yaml")
 
     def delete(self, value: Object, resource: Resource, *, foreground: bool = False) -> None:
         """Delete exactly this object: one of the same name that was made since is left alone."""
@@ -208,7 +145,7 @@ class Api:
             "propagationPolicy": "Foreground" if foreground else "Background",
         }
         try:
-            self._retried(
+            self.transport.ask(
                 "delete", resource.path(text(metadata.get("name")), text(metadata.get("namespace"))), body=body
             )
         except ApiError as error:
@@ -222,7 +159,7 @@ class Api:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": dict(attributes)},
         }
-        answer = self._retried("post", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+        answer = self.transport.ask("post", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
         return bool(dig(answer, "status", "allowed"))
 
     def _discover(self, api_version: str) -> list[Resource]:
@@ -245,43 +182,8 @@ class Api:
             if "/" not in text(entry.get("name"))  # a subresource
         ]
 
-    def _read(self, path: str, query: list[tuple[str, str]] | None = None) -> Mapping[str, Any]:
-        return self._retried("get", path, query)
-
-    def _retried(
-        self,
-        method: str,
-        path: str,
-        query: list[tuple[str, str]] | None = None,
-        *,
-        body: Object | None = None,
-        content_type: str | None = None,
-    ) -> Mapping[str, Any]:
-        """Ask until there is an answer; for what may be repeated only."""
-        for attempt in range(_ATTEMPTS):
-            last = attempt + 1 == _ATTEMPTS
-            try:
-                answer = self._dynamic.request(
-                    method,
-                    path,
-                    query_params=list(query or ()),
-                    body=body,
-                    content_type=content_type,
-                    serialize=False,
-                    _request_timeout=REQUEST_TIMEOUT_S,
-                )
-                return mapping(json.loads(answer.data))
-            except DynamicApiError as error:
-                if last or error.status not in _TRANSIENT:
-                    raise _api_error(error, f"{method} {path}") from error
-            except (HTTPError, OSError) as error:
-                if last:
-                    raise Unreachable(
-                        f"The API server at {self.host} does not answer ({_first_line(error)}); "
-                        "check the kubeconfig, the network and the cluster."
-                    ) from error
-            self.pace.back_off(attempt)
-        raise AssertionError("the last attempt returns or raises")
+    def _read(self, path: str, query: Query | None = None) -> Mapping[str, Any]:
+        return self.transport.ask("get", path, query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,36 +216,5 @@ class Collection:
         return follow(self, self.api.pace.back_off)
 
 
-def _events(answer: Any) -> Iterator[Event]:
-    try:
-        for line in _lines(answer.stream(decode_content=False)):
-            event = json.loads(line)
-            yield Event(text(event.get("type")), mapping(event.get("object")))
-    except (HTTPError, OSError, json.JSONDecodeError) as error:
-        raise Interrupted(_first_line(error)) from error
-    finally:
-        answer.close()
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    buffer = b""
-    for chunk in chunks:
-        *lines, buffer = (buffer + chunk).split(b"\n")
-        yield from (line for line in lines if line)
-
-
-def _selectors(labels: str, fields: str) -> list[tuple[str, str]]:
+def _selectors(labels: str, fields: str) -> Query:
     return [(name, value) for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
-
-
-def _api_error(error: DynamicApiError, asked: str) -> ApiError:
-    try:
-        body = mapping(json.loads(error.body or "{}"))
-    except ValueError:  # a proxy on the way answers in HTML
-        body = {}
-    said = text(body.get("message")) or text(error.reason)
-    return ApiError(error.status or 0, f"The API server refused ({asked}): {said}", body)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0][:300]

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.client import Api, ApiError, Resource
+from cluster.client import Api, Resource
 from cluster.errors import Refused
 from cluster.objects import Key, Manifest, mapping, mappings, text
 from cluster.order import KINDS, is_deployable, places
 from cluster.plan import TARGET_LABEL, Conflict, Observed, marked
+from cluster.transport import ApiError
 
 _CONFLICT = "FieldManagerConflict"
-_IMMUTABLE = ("immutable", "may not be changed", "cannot be changed")
+_IMMUTABLE = ("immutable", "may not be changed", "cannot be changed", "cannot change")
 
 
 @dataclass(frozen=True, slots=True)

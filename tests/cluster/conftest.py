@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from kubernetes.config import new_client_from_config
 
-from cluster.client import Api, Collection, Pace
+from cluster.client import Api, Collection
 from cluster.errors import Refused
 from cluster.objects import Manifest
 from cluster.order import KINDS
@@ -15,6 +15,7 @@ from cluster.plan import TARGET_LABEL
 from cluster.rehearsal import build, crds
 from cluster.rehearsal.control_plane import ControlPlane
 from cluster.settings import from_environment
+from cluster.transport import Pace
 from cluster.wait import Patience, until_gone
 from tests.support.status_double import StatusDouble
 

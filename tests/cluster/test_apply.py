@@ -46,7 +46,7 @@ def apply_as(api: Api, manager: str, value: Mapping[str, Any]) -> None:
     assert resource is not None
     path = resource.path(value["metadata"]["name"], value["metadata"].get("namespace", ""))
     query = [("fieldManager", manager), ("force", "true")]
-    api._retried("patch", path, query, body=value, content_type="application/apply-patch+yaml")
+    api.transport.ask("patch", path, query, body=value, content_type="application/apply-patch+yaml")
 
 
 class Killed(BaseException):

@@ -10,8 +10,9 @@ import urllib3
 from kubernetes.client import ApiClient, Configuration
 from urllib3.exceptions import ProtocolError
 
-from cluster.client import Api, ApiError, Pace, Resource, Unreachable
+from cluster.client import Api, Resource
 from cluster.errors import Refused
+from cluster.transport import ApiError, Pace, Unreachable
 
 PODS = Resource("v1", "Pod", "pods", namespaced=True)
 

@@ -12,7 +12,7 @@ from cluster.destroy import Destruction, costs
 from cluster.errors import NotReady
 from cluster.objects import Manifest
 from cluster.observe import Stage
-from tests.cluster.test_apply import apply_as, deployed
+from tests.cluster.test_apply import Killed, apply_as, deployed
 from tests.support import manifests
 from tests.support.status_double import StatusDouble
 
@@ -87,6 +87,30 @@ def test_nodes_that_do_not_go_are_an_error_with_what_they_cost_and_the_next_run_
         "Namespace",
     ]
     assert all(stage.live(manifest) is None for manifest in manifests.chatbot())
+
+
+@pytest.mark.cluster
+def test_killed_after_every_delete_and_run_again_nothing_of_it_is_left(
+    api: Api, controllers: StatusDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(api, "eks")
+    deployed(stage, manifests.chatbot())
+    controllers.claim("trainium-trn1", "trn1.2xlarge")
+    delete = api.delete
+
+    def delete_and_die(*args: Any, **options: Any) -> None:
+        delete(*args, **options)
+        raise Killed
+
+    for _ in manifests.chatbot():
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(api, "delete", delete_and_die)
+            destroyed(stage, manifests.chatbot())
+    assert destroyed(stage, manifests.chatbot()) in ([], ["waiting until Namespace chatbot is gone"])
+    assert all(stage.live(manifest) is None for manifest in manifests.chatbot())
+    claims = api.resource("karpenter.sh/v1", "NodeClaim")
+    assert claims is not None
+    assert api.listing(claims).items == []
 
 
 @pytest.mark.cluster

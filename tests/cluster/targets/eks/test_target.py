@@ -182,6 +182,6 @@ def test_a_connection_that_is_refused_is_one_sentence(
 ) -> None:
     target = open_target(api)
     monkeypatch.setattr(api, "pace", replace(api.pace, sleep=lambda _: None))
-    monkeypatch.setattr(api._dynamic.client.configuration, "host", "https://127.0.0.1:9")
+    monkeypatch.setattr(api.transport._dynamic.client.configuration, "host", "https://127.0.0.1:9")
     with pytest.raises(ClusterError, match=r"does not answer .* check the kubeconfig, the network and the cluster"):
         target.up()
