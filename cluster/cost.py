@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.errors import Refused
 from cluster.instance_types import InstanceType, sources, table
-from cluster.lint.capacity import holding_types, open_pools, overhead
+from cluster.lint.capacity import holding_types, open_pools
 from cluster.lint.pods import Pod
 from cluster.lint.ray import Group
 from cluster.lint.stack import Stack
@@ -94,7 +94,7 @@ def bills(stack: Stack) -> list[Bill]:
 
 
 def _type_for(stack: Stack, pod: Pod) -> InstanceType:
-    fitting = [kind for pool in open_pools(stack, pod) for kind in holding_types(pool, pod, overhead(stack, pool))]
+    fitting = [kind for pool in open_pools(stack, pod) for kind in holding_types(stack, pool, pod)]
     if not fitting:
         raise Refused(f"No node pool can hold {pod.role} of {pod.manifest.name}; `cluster lint` says why.")
     return min(fitting, key=lambda kind: (kind.usd_per_hour or math.inf, kind.name))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 CLUSTER_SCOPED = frozenset(
@@ -34,7 +35,7 @@ class Key(NamedTuple):
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """`value` if it is a mapping, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def sequence(value: Any) -> Sequence[Any]:
@@ -44,7 +45,7 @@ def sequence(value: Any) -> Sequence[Any]:
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:
     """The mappings among the items of a list; what is no list has none."""
-    return [item for item in sequence(value) if isinstance(item, Mapping)]
+    return [item for item in sequence(value) if isinstance(item, dict)]
 
 
 def text(value: Any, default: str = "") -> str:
@@ -59,7 +60,7 @@ def dig(value: Any, *path: str | int) -> Any:
     for step in path:
         if isinstance(step, int) and isinstance(value, list) and -len(value) <= step < len(value):
             value = value[step]
-        elif isinstance(step, str) and isinstance(value, Mapping):
+        elif isinstance(step, str) and isinstance(value, dict):
             value = value.get(step)
         else:
             return None
@@ -71,7 +72,7 @@ def string_map(value: Any) -> dict[str, str]:
     return {text(key): text(item) for key, item in mapping(value).items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """One object as written, with the file it came from where that is known."""
 
@@ -79,49 +80,49 @@ class Manifest:
     file: str | None = None  # as a user would type it; None for what has no file
     line: int = 0  # of the object's first line in `file`, from 1; 0 where unknown
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         """`group/version`, or the bare version of the core group."""
         return text(self.value.get("apiVersion"))
 
-    @property
+    @cached_property
     def group(self) -> str:
         """Empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """As written."""
         return text(self.value.get("kind"))
 
-    @property
+    @cached_property
     def name(self) -> str:
         """`metadata.name`; a `generateName` stands for the name it will get."""
         return text(dig(self.value, "metadata", "name")) or text(dig(self.value, "metadata", "generateName"))
 
-    @property
+    @cached_property
     def namespace(self) -> str:
         """Empty for what is cluster-scoped; `default` where a namespaced object names none."""
         if self.kind in CLUSTER_SCOPED:
             return ""
         return text(dig(self.value, "metadata", "namespace")) or "default"
 
-    @property
+    @cached_property
     def labels(self) -> dict[str, str]:
         """`metadata.labels`."""
         return string_map(dig(self.value, "metadata", "labels"))
 
-    @property
+    @cached_property
     def annotations(self) -> dict[str, str]:
         """`metadata.annotations`."""
         return string_map(dig(self.value, "metadata", "annotations"))
 
-    @property
+    @cached_property
     def spec(self) -> Mapping[str, Any]:
         """`spec`, empty where it is missing or of another shape."""
         return mapping(self.value.get("spec"))
 
-    @property
+    @cached_property
     def key(self) -> Key:
         """Its identity in a cluster."""
         return Key(self.group, self.kind, self.namespace, self.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from cluster.lint.reference import page as lint_rules
 from serving.errors import HTTP_ANSWERS
 from serving.settings import Settings
 from serving.telemetry.metrics import METRICS
@@ -100,6 +101,7 @@ PAGES = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "http-errors.md": http_errors_page,
+    "lint-rules.md": lint_rules,
 }
 
 

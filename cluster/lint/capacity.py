@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,11 +112,12 @@ def _is_known_domain(key: str) -> bool:
 
 def selectable_pools(stack: Stack, pod: Pod) -> list[NodePool]:
     """The pools whose nodes can carry every label that the pod requires."""
-    return [
-        pool
-        for pool in stack.node_pools
-        if all(provides(pool, key, operator, values) for key, operator, values, _ in pod.required_labels)
-    ]
+    wanted = tuple((key, operator, values) for key, operator, values, _ in pod.required_labels)
+    return stack.once(("selectable", wanted), lambda: [p for p in stack.node_pools if _provides_all(p, wanted)])
+
+
+def _provides_all(pool: NodePool, wanted: tuple[tuple[str, str, tuple[str, ...]], ...]) -> bool:
+    return all(provides(pool, key, operator, values) for key, operator, values in wanted)
 
 
 def untolerated(pool: NodePool, pod: Pod) -> list[str]:
@@ -129,27 +131,38 @@ def untolerated(pool: NodePool, pod: Pod) -> list[str]:
 
 def open_pools(stack: Stack, pod: Pod) -> list[NodePool]:
     """The pools that the pod may use as far as labels and taints go."""
-    return [pool for pool in selectable_pools(stack, pod) if not untolerated(pool, pod)]
+    return stack.once(
+        ("open", pod.placement),
+        lambda: [pool for pool in selectable_pools(stack, pod) if not untolerated(pool, pod)],
+    )
 
 
 def overhead(stack: Stack, pool: NodePool) -> Resources:
     """What daemon sets take of each node of `pool`: the rendered ones, at least the usual overhead."""
+    return stack.once(("overhead", id(pool)), lambda: _overhead(stack, pool))
+
+
+def _overhead(stack: Stack, pool: NodePool) -> Resources:
     daemons = [
-        pod.requests
-        for pod in stack.plain_pods
-        if pod.manifest.kind == "DaemonSet" and not untolerated(pool, pod) and pool in selectable_pools(stack, pod)
+        pod.requests for pod in stack.plain_pods if pod.manifest.kind == "DaemonSet" and pool in open_pools(stack, pod)
     ]
     rendered = total(daemons)
     return {name: max(amount, rendered.get(name, Fraction(0))) for name, amount in DAEMON_OVERHEAD.items()}
 
 
-def holding_types(pool: NodePool, pod: Pod, taken: Resources) -> list[InstanceType]:
+def holding_types(stack: Stack, pool: NodePool, pod: Pod) -> list[InstanceType]:
     """The types of `pool`, cheapest first, whose allocatable holds the pod beside the daemon sets."""
-    wanted = total([pod.requests, taken])
+    return stack.once((id(pool), id(pod)), lambda: _holding(tuple(pool.types), _asked(stack, pool, pod)))
+
+
+def _asked(stack: Stack, pool: NodePool, pod: Pod) -> tuple[tuple[str, Fraction], ...]:
+    return tuple(sorted(total([pod.requests, overhead(stack, pool)]).items()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _holding(types: tuple[InstanceType, ...], asked: tuple[tuple[str, Fraction], ...]) -> list[InstanceType]:
     return [
-        kind
-        for kind in pool.types
-        if all(kind.allocatable.get(n, Fraction(0)) >= v for n, v in wanted.items() if _is_counted(n))
+        kind for kind in types if all(kind.allocatable.get(n, Fraction(0)) >= v for n, v in asked if _is_counted(n))
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -58,6 +59,13 @@ class Requirement:
         )
 
 
+@functools.lru_cache(maxsize=1024)
+def _admitted(about: tuple[tuple[str, str, tuple[str, ...]], ...]) -> tuple[InstanceType, ...]:
+    needs = [(key, Requirement(key, operator, values, "")) for key, operator, values in about]
+    allowed = [kind for kind in table().values() if all(need.admits(kind.labels.get(key)) for key, need in needs)]
+    return tuple(sorted(allowed, key=lambda kind: (kind.usd_per_hour or math.inf, kind.name)))
+
+
 def type_label(key: str) -> str:
     """Auto Mode's names for instance properties as Karpenter's own."""
     return key.replace(AUTO_MODE_DOMAIN, TYPE_DOMAIN) if key.startswith(AUTO_MODE_DOMAIN) else key
@@ -102,22 +110,22 @@ class NodePool:
         """As written."""
         return self.manifest.name
 
-    @property
+    @cached_property
     def template(self) -> Mapping[str, Any]:
         """`spec.template`."""
         return mapping(self.manifest.spec.get("template"))
 
-    @property
+    @cached_property
     def node(self) -> Mapping[str, Any]:
         """`spec.template.spec`."""
         return mapping(self.template.get("spec"))
 
-    @property
+    @cached_property
     def labels(self) -> dict[str, str]:
         """Labels that its nodes get."""
         return string_map(dig(self.template, "metadata", "labels"))
 
-    @property
+    @cached_property
     def taints(self) -> list[Mapping[str, Any]]:
         """Taints that its nodes keep."""
         return mappings(self.node.get("taints"))
@@ -138,9 +146,10 @@ class NodePool:
     @cached_property
     def types(self) -> list[InstanceType]:
         """The instance types that its requirements admit, cheapest first."""
-        about = [(type_label(r.key), r) for r in self.requirements if _is_type_key(type_label(r.key))]
-        allowed = [kind for kind in table().values() if all(need.admits(kind.labels.get(key)) for key, need in about)]
-        return sorted(allowed, key=lambda kind: (kind.usd_per_hour or math.inf, kind.name))
+        about = [
+            (type_label(r.key), r.operator, r.values) for r in self.requirements if _is_type_key(type_label(r.key))
+        ]
+        return list(_admitted(tuple(about)))
 
     def values(self, key: str) -> tuple[str, ...]:
         """The values that an In requirement or a label gives `key`."""
@@ -148,12 +157,12 @@ class NodePool:
             return (self.labels[key],)
         return next((r.values for r in self.requirements if r.key == key and r.operator == "In"), ())
 
-    @property
+    @cached_property
     def limits(self) -> Resources:
         """`spec.limits`."""
         return resources(self.manifest.spec.get("limits"))
 
-    @property
+    @cached_property
     def disruption(self) -> Mapping[str, Any]:
         """`spec.disruption`."""
         return mapping(self.manifest.spec.get("disruption"))
@@ -163,7 +172,7 @@ class NodePool:
         """`consolidationPolicy` or its default."""
         return text(self.disruption.get("consolidationPolicy"), "WhenEmptyOrUnderutilized")
 
-    @property
+    @cached_property
     def budgets(self) -> list[Budget]:
         """The budgets, and Karpenter's default of 10 % where none is written."""
         written = mappings(self.disruption.get("budgets"))
@@ -185,7 +194,7 @@ class NodePool:
         """None where a drain may last for ever."""
         return duration_s(self.node.get("terminationGracePeriod"))
 
-    @property
+    @cached_property
     def class_name(self) -> str:
         """The node class it refers to."""
         return text(dig(self.node, "nodeClassRef", "name"))
@@ -216,7 +225,7 @@ def _is_type_key(key: str) -> bool:
     return key in TYPE_KEYS or key.startswith(TYPE_DOMAIN)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class NodeClass:
     """One EC2NodeClass."""
 

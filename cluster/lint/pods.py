@@ -160,6 +160,11 @@ class Pod:
         return wanted
 
     @cached_property
+    def placement(self) -> str:
+        """What decides which pools it may use; equal for pods that may use the same."""
+        return f"{self.required_labels!r} {self.tolerations!r}"
+
+    @cached_property
     def volumes(self) -> dict[str, Mapping[str, Any]]:
         """Volumes by name."""
         return {text(volume.get("name")): volume for volume in mappings(self.spec.get("volumes"))}

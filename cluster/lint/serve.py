@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,13 +17,14 @@ DEFAULT_REQUEST_CPUS = Fraction(1)  # of a replica whose ray_actor_options name 
 
 
 def number(value: Any) -> float | None:
-    """A plain number, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    """A plain finite number, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return float(value)
+        found = float(value)
     except OverflowError:
         return None
+    return found if math.isfinite(found) else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 from cluster.documents import RepeatedKey
 from cluster.instance_types import GPU, NEURON, NEURON_CORE
@@ -15,6 +16,7 @@ from cluster.lint.serve import ServeConfig, serve_configs
 from cluster.objects import Manifest
 from cluster.schemas import POD_TEMPLATE, Problem, load
 
+T = TypeVar("T")
 DEVICES = (NEURON, NEURON_CORE, "aws.amazon.com/neurondevice", GPU)
 NEURON_DEVICES = DEVICES[:3]
 
@@ -27,6 +29,14 @@ class Stack:
     repeated_keys: Sequence[tuple[Manifest, RepeatedKey]] = ()
     unset_placeholders: Sequence[tuple[str, str]] = ()  # (name, example that stands for it)
     unreadable: Sequence[tuple[Manifest, str]] = field(default=())
+    _known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """`compute()`, kept under `key`: rules ask the same of pods and pools again and again."""
+        if key not in self._known:
+            self._known[key] = compute()
+        found: T = self._known[key]
+        return found
 
     def of(self, *kinds: str) -> list[Manifest]:
         """The manifests of `kinds`, kind by kind."""
@@ -91,7 +101,7 @@ class Stack:
 
     def node_class(self, pool: NodePool) -> NodeClass | None:
         """The node class that `pool` refers to, None where it is not among the manifests."""
-        return next((c for c in self.node_classes if c.name == pool.class_name), None)
+        return self.once("classes", lambda: {c.name: c for c in reversed(self.node_classes)}).get(pool.class_name)
 
     def config_of(self, cluster: Cluster) -> ServeConfig | None:
         """The readable Serve config that runs on `cluster`; a config in a file of its own belongs to the only service."""

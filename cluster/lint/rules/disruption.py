@@ -12,8 +12,9 @@ from cluster.lint.pods import Pod
 from cluster.lint.ray import Cluster
 from cluster.lint.registry import rule
 from cluster.lint.rules.node_pool import accelerated
+from cluster.lint.serve import number
 from cluster.lint.stack import Stack
-from cluster.objects import text
+from cluster.objects import dig, text
 
 HOP = "node pool"
 DISRUPTION = "Karpenter's disruption page; core pkg/apis/v1/nodepool.go"
@@ -22,13 +23,16 @@ HELD = "karpenter.sh/do-not-disrupt"
 
 def _serving(stack: Stack, pool: NodePool) -> list[tuple[Cluster, Pod]]:
     """The pods of RayServices that may run on `pool`."""
-    return [
-        (cluster, group.pod)
-        for cluster in stack.clusters
-        if cluster.is_service
-        for group in cluster.groups
-        if group.value and pool in open_pools(stack, group.pod)
-    ]
+    return stack.once("serving pods", lambda: _by_pool(stack)).get(id(pool), [])
+
+
+def _by_pool(stack: Stack) -> dict[int, list[tuple[Cluster, Pod]]]:
+    found: dict[int, list[tuple[Cluster, Pod]]] = {}
+    for cluster in stack.clusters:
+        for group in cluster.groups if cluster.is_service else []:
+            for pool in open_pools(stack, group.pod) if group.value else []:
+                found.setdefault(id(pool), []).append((cluster, group.pod))
+    return found
 
 
 def _unheld(pods: list[tuple[Cluster, Pod]]) -> list[str]:
@@ -212,20 +216,16 @@ def downscale_below_cold_start(stack: Stack) -> Iterator[Hit]:
     """From a lull to a deleted accelerator node it takes less than a cold start: the load that returns waits for it again."""
     for cluster in stack.clusters:
         config = stack.config_of(cluster)
-        idle = (
-            cluster.spec.get("autoscalerOptions", {}).get("idleTimeoutSeconds", 60)
-            if isinstance(cluster.spec.get("autoscalerOptions"), dict)
-            else 60
-        )
+        idle = number(dig(cluster.spec, "autoscalerOptions", "idleTimeoutSeconds"))
+        waited = 60.0 if idle is None else idle
+        pools = {
+            id(pool): pool for group in cluster.workers for pool in open_pools(stack, group.pod) if accelerated(pool)
+        }
         for deployment in config.deployments if config else []:
             delay = deployment.seconds("autoscaling_config", "downscale_delay_s")
-            for pool in stack.node_pools:
-                pods = [g.pod for g in cluster.workers if pool in open_pools(stack, g.pod)]
+            for pool in pools.values():
                 after = duration_s(pool.disruption.get("consolidateAfter", "0s"))
-                if not pods or not accelerated(pool) or delay is None or after is None or not isinstance(idle, int):
-                    continue
-                if delay + idle + after < 600:
-                    message = f"{delay:g} + {idle} + {after:g} = {delay + idle + after:g} s < 600 s from lull to deleted node ({pool.name})"
-                    yield Hit(
-                        cluster.manifest, config.at(f"{deployment.path}.autoscaling_config") if config else "", message
-                    )
+                if delay is not None and after is not None and config and delay + waited + after < 600:
+                    total = f"{delay:g} + {waited:g} + {after:g} = {delay + waited + after:g} s"
+                    path = config.at(f"{deployment.path}.autoscaling_config")
+                    yield Hit(cluster.manifest, path, f"{total} < 600 s from lull to deleted node ({pool.name})")

@@ -29,7 +29,14 @@ ALIAS_DATE = re.compile(r"@v(\d{4})(\d{2})(\d{2})$")
 
 def pools_of(stack: Stack, node_class: NodeClass) -> list[NodePool]:
     """The pools that refer to `node_class`."""
-    return [pool for pool in stack.node_pools if pool.class_name == node_class.name]
+    return stack.once("pools by class", lambda: _by_class(stack)).get(node_class.name, [])
+
+
+def _by_class(stack: Stack) -> dict[str, list[NodePool]]:
+    found: dict[str, list[NodePool]] = {}
+    for pool in stack.node_pools:
+        found.setdefault(pool.class_name, []).append(pool)
+    return found
 
 
 def _accelerated(stack: Stack, node_class: NodeClass) -> list[NodePool]:

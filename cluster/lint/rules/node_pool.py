@@ -61,12 +61,17 @@ def disruption_without_consolidate_after(stack: Stack) -> Iterator[Hit]:
 
 def _groups(stack: Stack, pool: NodePool) -> list[tuple[Cluster, Group]]:
     """The device-using worker groups that can run on no other pool than `pool`."""
-    return [
-        (cluster, group)
-        for cluster in stack.clusters
-        for group in cluster.workers
-        if wanted_devices(group.pod) and [p.name for p in open_pools(stack, group.pod)] == [pool.name]
-    ]
+    return stack.once("bound groups", lambda: _bound(stack)).get(id(pool), [])
+
+
+def _bound(stack: Stack) -> dict[int, list[tuple[Cluster, Group]]]:
+    found: dict[int, list[tuple[Cluster, Group]]] = {}
+    for cluster in stack.clusters:
+        for group in cluster.workers:
+            pools = open_pools(stack, group.pod) if wanted_devices(group.pod) else []
+            if len(pools) == 1:
+                found.setdefault(id(pools[0]), []).append((cluster, group))
+    return found
 
 
 @rule(HOP, "error", fix="Raise the limits, or lower maxReplicas; count an upgrade's second cluster.", evidence=LIMITS)

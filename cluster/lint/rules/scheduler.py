@@ -117,7 +117,7 @@ def pod_exceeds_allowed_types(stack: Stack) -> Iterator[Hit]:
     """No type of any pool that the pod may use holds it beside the daemon sets: it stays pending for ever."""
     for pod in _aimed(stack):
         pools = [pool for pool in open_pools(stack, pod) if pool.types]
-        if not pools or any(holding_types(pool, pod, overhead(stack, pool)) for pool in pools):
+        if not pools or any(holding_types(stack, pool, pod) for pool in pools):
             continue
         pool = pools[0]
         best = max(pool.types, key=_size)
@@ -145,7 +145,7 @@ def next_size_jump(stack: Stack) -> Iterator[Hit]:
         for pool in open_pools(stack, pod):
             devices = wanted_devices(pod)
             candidates = [k for k in pool.types if all(k.allocatable.get(d, 0) >= n for d, n in devices.items())]
-            held = holding_types(pool, pod, overhead(stack, pool))
+            held = holding_types(stack, pool, pod)
             if not devices or not candidates or not held or held[0] is candidates[0]:
                 continue
             low, high = candidates[0], held[0]
@@ -167,7 +167,7 @@ def size_cliff(stack: Stack) -> Iterator[Hit]:
     """An accelerator pod fits its type with almost nothing to spare: one more daemon set and it fits no more."""
     for pod in _aimed(stack):
         for pool in open_pools(stack, pod) if wanted_devices(pod) else []:
-            held = holding_types(pool, pod, overhead(stack, pool))
+            held = holding_types(stack, pool, pod)
             if not held:
                 continue
             spare = held[0].allocatable["memory"] - total([pod.requests, overhead(stack, pool)]).get(
@@ -266,7 +266,7 @@ def partial_device(stack: Stack) -> Iterator[Hit]:
         if not cores or devices or text(pod.spec.get("schedulerName")):
             continue
         for pool in open_pools(stack, pod):
-            kind = next(iter(holding_types(pool, pod, overhead(stack, pool))), None)
+            kind = next(iter(holding_types(stack, pool, pod)), None)
             per_device = kind.neuron_cores // kind.neuron_devices if kind and kind.neuron_devices else 0
             if kind and per_device and kind.neuron_devices > 1 and cores % per_device:
                 message = f"{float(cores):g} cores of {kind.name}, whose devices have {per_device} each"
@@ -352,9 +352,9 @@ def pdb_blocks_for_ever(stack: Stack) -> Iterator[Hit]:
             text(budget.spec.get("maxUnavailable")) in ("0", "0%") or text(budget.spec.get("minAvailable")) == "100%"
         )
         for pool in stack.node_pools if never else []:
-            pods = [p for p in stack.pods if p.manifest.namespace == budget.namespace and pool in open_pools(stack, p)]
             finite = pool.expire_after_s < float("inf") and pool.termination_grace_s is None
-            if finite and pods:
+            mine = [p for p in stack.pods if p.manifest.namespace == budget.namespace] if finite else []
+            if any(pool in open_pools(stack, pod) for pod in mine):
                 hours = pool.expire_after_s / 3600
                 yield Hit(
                     budget,
