@@ -23,6 +23,7 @@ SUITE = {
     "engine-host-time": "bench.engine",
     "throughput": "bench.throughput",
     "lint": "bench.lint",
+    "loadtest": "bench.loadtest",
 }
 REPORT = Path("reports/bench.json")
 

@@ -17,7 +17,7 @@ _NEEDS_LOGITS: dict[str, object] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "logit_bias": {},
-    "min_p": 0.0,
+    "min_p": None,
     "min_tokens": 0,
 }
 
@@ -70,13 +70,16 @@ def check_min_tokens(asked: Asked, budget: int) -> None:
         )
 
 
-def sampling(asked: Asked, spec: RunnerSpec, *, choice: int) -> SamplingParams:
-    """How the tokens of one choice are picked; with a seed, each of n choices has its own, counted up from it."""
+def sampling(asked: Asked, spec: RunnerSpec, *, defaults: SamplingParams, choice: int) -> SamplingParams:
+    """How the tokens of one choice are picked; with a seed, each of n choices has its own, counted up from it.
+
+    `defaults` fills what was not asked.
+    """
     return SamplingParams(
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        top_k=max(asked.top_k, 0),
-        min_p=asked.min_p,
+        temperature=defaults.temperature if asked.temperature is None else asked.temperature,
+        top_p=defaults.top_p if asked.top_p is None else asked.top_p,
+        top_k=defaults.top_k if asked.top_k is None else max(asked.top_k, 0),
+        min_p=defaults.min_p if asked.min_p is None else asked.min_p,
         presence_penalty=asked.presence_penalty,
         frequency_penalty=asked.frequency_penalty,
         logit_bias=_logit_bias(asked.logit_bias, spec),

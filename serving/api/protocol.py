@@ -40,6 +40,11 @@ def _whole_characters(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_whole_characters)]
 
+# A list stops at its first wrong item: a megabyte of wrong ones would stall every stream while errors are collected.
+Texts = Annotated[list[Text], Field(fail_fast=True)]
+TokenIds = Annotated[list[int], Field(fail_fast=True)]
+MOST_BIASES = 1024
+
 
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -63,7 +68,7 @@ class Message(_Wire):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[TextPart]
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)]
 
     def as_template_input(self) -> dict[str, str]:
         """What chat templates know: `developer` is OpenAI's newer word for `system`; parts are lines."""
@@ -82,13 +87,14 @@ class _Generating(_Wire):
 
     model: str
     max_tokens: int | None = Field(None, ge=1)
-    temperature: float = Field(1.0, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=-1)  # 0 or -1: the whole vocabulary
-    min_p: float = Field(0.0, ge=0, le=1)
+    # None: what the model's own generation_config.json recommends, else 1, 1, 0 and 0, as vLLM does it.
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1)  # 0 or -1: the whole vocabulary
+    min_p: float | None = Field(None, ge=0, le=1)
     min_tokens: int = Field(0, ge=0)
     ignore_eos: bool = False
-    stop: Text | list[Text] = []
+    stop: Text | Texts = []
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     n: int = Field(1, ge=1, le=128)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
@@ -107,6 +113,13 @@ class _Generating(_Wire):
     def usage_in_stream(self) -> bool:
         """A stream ends with an event that carries the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _not_for_every_token(cls, biases: Any) -> Any:
+        if isinstance(biases, dict) and len(biases) > MOST_BIASES:
+            raise ValueError(f"at most {MOST_BIASES} tokens may have a bias")
+        return biases
 
     @field_validator("stop")
     @classmethod
@@ -128,7 +141,7 @@ class _Generating(_Wire):
 class ChatCompletionRequest(_Generating):
     """`POST /v1/chat/completions`."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
@@ -157,7 +170,7 @@ class ChatCompletionRequest(_Generating):
 class CompletionRequest(_Generating):
     """`POST /v1/completions`."""
 
-    prompt: Text | list[Text] | list[int] | list[list[int]]
+    prompt: Text | Texts | TokenIds | Annotated[list[TokenIds], Field(fail_fast=True)]
     max_tokens: int | None = Field(16, ge=1)
     logprobs: int | None = Field(None, ge=0, le=5)
 

@@ -103,9 +103,10 @@ def test_killed_after_every_delete_and_run_again_nothing_of_it_is_left(
         raise Killed
 
     for _ in manifests.chatbot():
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(api, "delete", delete_and_die)
+        monkeypatch.setattr(api, "delete", delete_and_die)
+        with pytest.raises(Killed):
             destroyed(stage, manifests.chatbot())
+        monkeypatch.setattr(api, "delete", delete)
     assert destroyed(stage, manifests.chatbot()) in ([], ["waiting until Namespace chatbot is gone"])
     assert all(stage.live(manifest) is None for manifest in manifests.chatbot())
     claims = api.resource("karpenter.sh/v1", "NodeClaim")

@@ -41,8 +41,7 @@ def open_target(settings: Settings, tell: Tell, options: Options) -> EksTarget:
     def check_account(desired: Sequence[Manifest], kubernetes_minor: int) -> None:
         _check_account(api.host, desired, kubernetes_minor, tell)
 
-    api_key = settings.environment.get("CHATBOT_API_KEY")
-    return EksTarget(release, forward.open, forward.shown(), check_account, api_key)
+    return EksTarget(release, forward.open, forward.shown(), check_account, settings.api_key)
 
 
 def open_release(settings: Settings, tell: Tell, *, force_conflicts: bool = False) -> Release:

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from serving.api.protocol import CompletionRequest
 from tests.support.api import ScriptedApi
 from tests.support.scripted_engine import ON_DEVICE, ScriptedEngine
 
@@ -52,6 +54,7 @@ async def _error(path: str, body: dict[str, Any], *, engine: ScriptedEngine | No
         ("logit_bias", {"263": 1}),
         ("logit_bias", {"-1": 1}),
         ("logit_bias", {"5": 101}),
+        ("logit_bias", {str(i): 1 for i in range(1025)}),
         ("logprobs", 3),
         ("top_logprobs", 3),
         ("stream", 1),
@@ -84,6 +87,12 @@ async def test_a_wrong_chat_field_is_named(field: str, value: object) -> None:
 async def test_a_wrong_completion_field_is_named(field: str, value: object) -> None:
     error = await _error("/v1/completions", COMPLETION | {field: value})
     assert error["param"].split("[")[0] == field
+
+
+async def test_a_long_list_of_wrong_items_is_refused_at_its_first() -> None:
+    with pytest.raises(ValidationError) as raised:
+        CompletionRequest(model="scripted", prompt=[True] * 1000)  # type: ignore[arg-type]
+    assert raised.value.error_count() < 10
 
 
 @pytest.mark.parametrize("missing", ["model", "messages"])
