@@ -19,6 +19,10 @@ chat: setup-$(TARGET)  ## One streamed answer in the terminal: make chat PROMPT=
 	@$(PY) -m cluster chat $(TARGET) --prompt "$(PROMPT)"
 destroy: setup-$(TARGET)  ## Remove from TARGET exactly what deploy made
 	@$(PY) -m cluster destroy $(TARGET)
+loadtest: $(VENV)/loadtest.stamp  ## Locust traffic against TARGET; a report under reports/: make loadtest PROFILE=step
+	@$(PY) -m loadtest run $(or $(PROFILE),smoke) --target $(TARGET)
+verify: $(VENV)/loadtest.stamp  ## The same, and a verdict on autoscaling
+	@$(PY) -m loadtest verify $(or $(PROFILE),step) --target $(TARGET)
 
 ##@ Work on it
 test: $(VENV)/dev.stamp page  ## The tests that need nothing but the package registry; a few minutes

@@ -1,14 +1,12 @@
 """What the engine costs besides its runner: host milliseconds per step with a runner that takes no time.
 
-`python -m bench.engine` prints a table, `-o json` the rows. The runner is the simulated one, and its own share (a few
+The runner is the simulated one, and its own share (a few
 list look-ups a row) is reported apart. The clock is the thread's CPU time, so that other processes do not count, and
 the median over interleaved rounds is taken.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import threading
 import time
@@ -63,7 +61,7 @@ class _Steps(Unobserved):
             self.reports.append(report)
 
 
-def engine_host_time() -> list[dict[str, object]]:
+def rows() -> list[dict[str, object]]:
     """One row for each way of sampling: milliseconds per step, all slots decoding."""
     steps: dict[str, _Steps] = {name: _Steps() for name in SAMPLINGS}
     for _ in range(ROUNDS):
@@ -105,21 +103,3 @@ def _row(name: str, steps: _Steps) -> dict[str, object]:
         "weight_bits": None,  # there is no model
         "kv_bits": None,
     }
-
-
-def main() -> None:
-    """Print the rows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
-    rows = engine_host_time()
-    if parser.parse_args().output == "json":
-        print(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        print(
-            f"{row['sampling']:24} {row['host_cpu_ms_per_step']:>8} ms host CPU/step (p90 {row['host_cpu_ms_per_step_p90']})"
-        )
-
-
-if __name__ == "__main__":
-    main()

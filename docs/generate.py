@@ -9,6 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+import cluster.cli
+import loadtest.cli
+import serving.cli
+from cluster.lint.reference import page as lint_rules
 from serving.errors import HTTP_ANSWERS
 from serving.settings import Settings
 from serving.telemetry.metrics import METRICS
@@ -96,10 +100,19 @@ def http_errors_page() -> str:
     return text + table(("status", "type", "worth a retry", "when"), rows)
 
 
+def commands_page() -> str:
+    """Every command line."""
+    parsers = (serving.cli.build_parser(), cluster.cli.build_parser(), loadtest.cli.build_parser())
+    text = "# Commands\n\nErrors are one sentence on standard error. `make help` lists what most people need.\n\n"
+    return text + "".join(command_section(sub) for parser in parsers for sub in subcommands(parser))
+
+
 PAGES = {
+    "commands.md": commands_page,
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "http-errors.md": http_errors_page,
+    "lint-rules.md": lint_rules,
 }
 
 

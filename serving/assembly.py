@@ -17,6 +17,7 @@ from serving.chat.prompt import PromptEncoder, load_tokenizer
 from serving.chat.template import ChatTemplate
 from serving.chat.vocabulary import Vocabulary, read_vocabulary
 from serving.engine.clock import Clock, RealClock
+from serving.engine.request import SamplingParams
 from serving.engine.runner import RunnerSpec
 from serving.engine.service import Engine, EngineLimits
 from serving.errors import Unavailable
@@ -83,7 +84,15 @@ async def _assemble(
         with stages.timed("tokenizer"):
             encoder, vocabulary = _open_text(folder, runner.spec)
         app = build_api(
-            _frontend(settings.api, engine, encoder, vocabulary, capacity=settings.capacity, clock=clock),
+            _frontend(
+                settings.api,
+                engine,
+                encoder,
+                vocabulary,
+                defaults=folder.sampling,
+                capacity=settings.capacity,
+                clock=clock,
+            ),
             replica_id=replica_id,
             sink=sink,
             check_ready=lambda: check_ready(engine),
@@ -130,6 +139,7 @@ def _frontend(
     encoder: PromptEncoder,
     vocabulary: Vocabulary,
     *,
+    defaults: SamplingParams,
     capacity: int,
     clock: Clock,
 ) -> Frontend:
@@ -137,6 +147,7 @@ def _frontend(
         engine,
         encoder,
         vocabulary=vocabulary,
+        defaults=defaults,
         capacity=capacity,
         first_byte_wait_s=settings.first_byte_wait_s,
         heartbeat_s=settings.heartbeat_s,

@@ -1,6 +1,7 @@
 """Stand the chatbot up on a target, and return when a real chat request was answered.
 
-Run it again and nothing changes, unless the code or the configuration did.
+Run it again and nothing changes, unless the code or the configuration did. Where the chatbot wants an API key,
+CHATBOT_API_KEY holds it.
 """
 
 from __future__ import annotations
@@ -32,15 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GROUP.NAME=VALUE",
         help="a setting of the chatbot, or an option of its Serve deployment as deployment.NAME; may be repeated",
     )
+    on_cluster = parser.add_argument_group("on a cluster")
+    on_cluster.add_argument("--force-conflicts", action="store_true", help="take over fields that others manage")
 
 
 def run(args: argparse.Namespace) -> int:
     """Deploy, and print where it answers."""
-    target = open_target(args.target, from_environment(), _tell, Options(args.port, _settings(args.set)))
+    settings = from_environment()
+    options = Options(port=args.port, force_conflicts=args.force_conflicts, settings=_settings(args.set))
+    target = open_target(args.target, settings, _tell, options)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     target.up()
-    _print_addresses(target.endpoint())
+    _print_addresses(target.endpoint(), settings.api_key)
     return 0
 
 
@@ -55,8 +60,8 @@ def _tell(step: str) -> None:
     print(step, file=sys.stderr, flush=True)
 
 
-def _print_addresses(base_url: str) -> None:
-    body = {"model": model_id(base_url, api_key=None), "messages": [{"role": "user", "content": "Hello!"}]}
+def _print_addresses(base_url: str, api_key: str | None) -> None:
+    body = {"model": model_id(base_url, api_key=api_key), "messages": [{"role": "user", "content": "Hello!"}]}
     print(f"Chat page  {base_url}/ui/")
     print(f"API        {base_url}/v1")
     print(f"Try        curl {base_url}/v1/chat/completions -H 'Content-Type: application/json' -d '{json.dumps(body)}'")

@@ -19,7 +19,7 @@ from serving.chat.prompt import PromptEncoder, answer_budget
 from serving.chat.stream import TextStream
 from serving.chat.vocabulary import Vocabulary
 from serving.engine.clock import Clock
-from serving.engine.request import GenerationRequest
+from serving.engine.request import GenerationRequest, SamplingParams
 from serving.engine.runner import RunnerSpec
 from serving.telemetry.request_log import RequestRecord
 
@@ -72,6 +72,7 @@ class Frontend:
         heartbeat_s: float,
         clock: Clock,
         on_finished: Callable[[RequestRecord], None],
+        defaults: SamplingParams,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
@@ -82,6 +83,7 @@ class Frontend:
         self._heartbeat_s = heartbeat_s
         self._clock = clock
         self._on_finished = on_finished
+        self._defaults = defaults  # the model's own, for what a request leaves open
         self._wall_clock = wall_clock
         self.started_at = int(wall_clock())  # `created` of the model's entry
 
@@ -179,7 +181,7 @@ class Frontend:
                         request_id=f"{answer_id}-{len(requests)}",
                         prompt_ids=prompt,
                         max_tokens=budget,
-                        sampling=limits.sampling(asked, self.spec, choice=choice),
+                        sampling=limits.sampling(asked, self.spec, defaults=self._defaults, choice=choice),
                         min_tokens=asked.min_tokens,
                         ignore_eos=asked.ignore_eos,
                     )

@@ -35,13 +35,17 @@ def check_supported(asked: Asked, spec: RunnerSpec) -> None:
     if not spec.samples_on_device:
         return
     for field, unwanted in _NEEDS_LOGITS.items():
-        value = getattr(asked, field, unwanted)
-        if value not in (unwanted, False):
+        if _wanted(getattr(asked, field, unwanted), unwanted):
             raise Unsupported(
                 f"{field} is not supported: this model picks its tokens on the device, which cannot do that.",
                 param=field,
                 code="unsupported_parameter",
             )
+
+
+def _wanted(value: object, unwanted: object) -> bool:
+    """A seed of 0 is wanted, and so is `logprobs: 0`, though both equal False."""
+    return value is not None and value is not False and (unwanted is None or value != unwanted)
 
 
 def check_choices(choices: int, *, capacity: int) -> None:
@@ -70,13 +74,16 @@ def check_min_tokens(asked: Asked, budget: int) -> None:
         )
 
 
-def sampling(asked: Asked, spec: RunnerSpec, *, choice: int) -> SamplingParams:
-    """How the tokens of one choice are picked; with a seed, each of n choices has its own, counted up from it."""
+def sampling(asked: Asked, spec: RunnerSpec, *, defaults: SamplingParams, choice: int) -> SamplingParams:
+    """How the tokens of one choice are picked; with a seed, each of n choices has its own, counted up from it.
+
+    `defaults` fills what was not asked.
+    """
     return SamplingParams(
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        top_k=max(asked.top_k, 0),
-        min_p=asked.min_p,
+        temperature=defaults.temperature if asked.temperature is None else asked.temperature,
+        top_p=defaults.top_p if asked.top_p is None else asked.top_p,
+        top_k=defaults.top_k if asked.top_k is None else max(asked.top_k, 0),
+        min_p=defaults.min_p if asked.min_p is None else asked.min_p,
         presence_penalty=asked.presence_penalty,
         frequency_penalty=asked.frequency_penalty,
         logit_bias=_logit_bias(asked.logit_bias, spec),

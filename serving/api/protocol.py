@@ -44,6 +44,8 @@ Text = Annotated[str, AfterValidator(_whole_characters)]
 Texts = Annotated[list[Text], Field(fail_fast=True)]
 TokenIds = Annotated[list[int], Field(fail_fast=True)]
 MOST_BIASES = 1024
+MOST_FIELDS = 64
+MOST_PROMPTS = 128
 
 
 class _Wire(BaseModel):
@@ -54,6 +56,8 @@ class _Wire(BaseModel):
     def _null_is_absent(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        if len(data) > MOST_FIELDS:
+            raise InvalidRequest(f"An object of the request has {len(data)} fields: no object here has so many.")
         return {name: value for name, value in data.items() if value is not None}
 
 
@@ -87,10 +91,11 @@ class _Generating(_Wire):
 
     model: str
     max_tokens: int | None = Field(None, ge=1)
-    temperature: float = Field(1.0, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=-1)  # 0 or -1: the whole vocabulary
-    min_p: float = Field(0.0, ge=0, le=1)
+    # None: what the model's own generation_config.json recommends, else 1, 1, 0 and 0, as vLLM does it.
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1)  # 0 or -1: the whole vocabulary
+    min_p: float | None = Field(None, ge=0, le=1)
     min_tokens: int = Field(0, ge=0)
     ignore_eos: bool = False
     stop: Text | Texts = []
@@ -169,7 +174,12 @@ class ChatCompletionRequest(_Generating):
 class CompletionRequest(_Generating):
     """`POST /v1/completions`."""
 
-    prompt: Text | Texts | TokenIds | Annotated[list[TokenIds], Field(fail_fast=True)]
+    prompt: (
+        Text
+        | Annotated[Texts, Field(max_length=MOST_PROMPTS)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(fail_fast=True, max_length=MOST_PROMPTS)]
+    )
     max_tokens: int | None = Field(16, ge=1)
     logprobs: int | None = Field(None, ge=0, le=5)
 

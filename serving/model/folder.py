@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serving.engine.request import SamplingParams
 from serving.errors import SetupError
 
 MANIFEST = "model.json"  # what `prepare` adds: sources, checksums, builder version
@@ -33,6 +34,7 @@ class ModelFolder:
     longest_context: int  # positions that the model was made for, in tokens
     vocabulary: int  # rows of the output head
     weight_bits: int  # of most of the graph's weights; 0 without a graph
+    sampling: SamplingParams  # what its makers recommend, for what a request leaves open
 
     @classmethod
     def open(cls, path: Path) -> ModelFolder:
@@ -55,6 +57,7 @@ class ModelFolder:
             longest_context=_longest_context(path, config),
             vocabulary=_positive(path, config, "vocab_size"),
             weight_bits=int(manifest.get("weight_bits") or (_weight_bits(ir_xml) if ir_xml else 0)),
+            sampling=_sampling(path),
         )
 
 
@@ -112,6 +115,15 @@ def _eos_token_ids(
     if not ids:
         raise SetupError(f"{path}: no end-of-sequence token; name eos_token_id in config.json.")
     return frozenset(ids)
+
+
+def _sampling(path: Path) -> SamplingParams:
+    """generation_config.json's temperature, top_p, top_k and min_p; OpenAI's defaults for those it does not name."""
+    named = _json(path / "generation_config.json", optional=True)
+    found = {key: named[key] for key in ("temperature", "top_p", "top_k", "min_p") if named.get(key) is not None}
+    if not all(isinstance(value, (int, float)) and value >= 0 for value in found.values()):
+        raise SetupError(f"{path / 'generation_config.json'}: temperature, top_p, top_k and min_p must be numbers.")
+    return SamplingParams(**found)
 
 
 def _longest_context(path: Path, config: dict[str, Any]) -> int:

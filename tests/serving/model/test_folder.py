@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from serving.engine.request import SamplingParams
 from serving.errors import SetupError
 from serving.model.folder import ModelFolder
 from tests.support import checkpoints, tokenizers
@@ -33,6 +34,15 @@ def test_a_folder_says_what_its_files_say(folder: Path) -> None:
 def test_generation_config_names_more_tokens_that_end_an_answer(folder: Path) -> None:
     (folder / "generation_config.json").write_text('{"eos_token_id": [7, 8]}')
     assert ModelFolder.open(folder).eos_token_ids > {7, 8}
+
+
+def test_generation_config_recommends_sampling_and_openai_fills_the_rest(folder: Path) -> None:
+    assert ModelFolder.open(folder).sampling == SamplingParams()
+    (folder / "generation_config.json").write_text('{"temperature": 0.2, "top_k": null, "top_p": 0.9}')
+    assert ModelFolder.open(folder).sampling == SamplingParams(temperature=0.2, top_p=0.9)
+    (folder / "generation_config.json").write_text('{"temperature": "hot"}')
+    with pytest.raises(SetupError, match="must be numbers"):
+        ModelFolder.open(folder)
 
 
 def test_a_token_may_be_written_as_an_object(folder: Path) -> None:

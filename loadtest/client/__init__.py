@@ -1,0 +1,1 @@
+"""One streamed chat request: the connection, the event stream, the answer."""

@@ -1,0 +1,30 @@
+"""What was watched, as plain values: `timeline` and `verdict` read nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from loadtest.observers import Event, Sample, ScalingRule
+
+INTERVAL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """All that was seen from the start of the load to `until_s`."""
+
+    stages: frozenset[str] = frozenset()  # what could be seen
+    events: tuple[Event, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    evidence: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of the last look, by observer
+    evidence_under_load: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # of the last look before the load ended
+    rule: ScalingRule | None = None
+    until_s: float = 0.0
+    interval_s: float = INTERVAL_S
+    failed_looks: dict[str, int] = field(default_factory=dict)  # sentence -> how often
+
+    def last(self, name: str, *, before_s: float = float("inf")) -> float | None:
+        """The last value of a figure up to an instant."""
+        return next((s.value for s in reversed(self.samples) if s.name == name and s.at_s <= before_s), None)

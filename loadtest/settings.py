@@ -1,0 +1,34 @@
+"""Where the target is; the only reader of the environment in this package.
+
+Precedence: a command's flags, then `CHATBOT_LOADTEST_<NAME>` in the environment, then what the local target wrote down
+when it was deployed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class Settings(BaseSettings):
+    """What may come from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="CHATBOT_LOADTEST_", frozen=True, extra="ignore")
+
+    base_url: str | None = Field(None, description="The chatbot's address, without /v1.")
+    api_key: str | None = Field(None, description="Sent as a bearer token.")
+    dashboard_url: str | None = Field(None, description="Ray's dashboard, for the observer of Serve.")
+    dashboard_token: str | None = Field(None, description="Ray's token, where its dashboard wants one.")
+    cache_home: Path = Field(
+        Path.home() / ".cache",
+        validation_alias="XDG_CACHE_HOME",
+        description="Under it, in our folder, a deployed target keeps its state.",
+    )
+
+    def state_file(self, target: str) -> Path:
+        """Where the deployed target `target` writes down its addresses."""
+        return self.cache_home / "trainium-chatbot" / target / "state.json"

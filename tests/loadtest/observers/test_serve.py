@@ -1,0 +1,117 @@
+"""Ray's JSON -> events; the golden Serve speaks for a deployment that scales."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from loadtest.observers import Observation, ObserverError, ScalingRule
+from loadtest.observers.serve import ServeObserver
+from tests.support import recorded
+from tests.support.golden_serve import GoldenServe
+
+
+def observer(document: Any, *, status: int = 200, with_token: bool = True) -> tuple[ServeObserver, list[httpx.Request]]:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(status, json=document() if callable(document) else document)
+
+    return ServeObserver(
+        "http://dashboard", token="secret" if with_token else None, transport=httpx.MockTransport(answer)
+    ), asked
+
+
+def play(serve: GoldenServe, instants: list[float]) -> list[Observation]:
+    serve.begin(0.0)
+    now = iter(instants)
+    looking, _ = observer(lambda: serve.document(next(now)))
+    found = []
+    for at_s in instants:
+        if at_s == 10:
+            serve.end(10.0)
+        found.append(looking.look(at_s))
+    return found
+
+
+def test_a_scale_out_and_in_is_seen_link_by_link() -> None:
+    looks = play(GoldenServe(up_s=1, start_s=1, ready_s=1, down_s=2, drain_s=1), [0, 1, 2, 3, 10, 12, 13])
+    events = [(event.stage, event.at_s, event.subject) for look in looks for event in look.events]
+    assert events == [
+        ("serve-target-raised", 1, ""),
+        ("replica-started", 2, "replica:golden-1"),
+        ("replica-running", 3, "replica:golden-1"),
+        ("serve-target-lowered", 12, ""),
+        ("replica-drained", 13, "replica:golden-1"),
+    ]
+
+
+def test_the_first_look_is_the_baseline_and_no_event() -> None:
+    looking, _ = observer(GoldenServe().document(0.0))
+    first = looking.look(0.0)
+    assert first.events == ()
+    assert first.replicas == ("golden-0",)
+    assert first.rule == ScalingRule(1, 2, 2.0)
+    assert {sample.name: sample.value for sample in first.samples} == {
+        "replicas_target": 1, "replicas_running": 1, "replicas_present": 1,
+    }  # fmt: skip
+
+
+def test_a_replica_without_a_process_is_evidence_and_no_start() -> None:
+    looks = play(GoldenServe(up_s=1, broken="replica-started"), [0, 5])
+    assert [event.stage for event in looks[1].events] == ["serve-target-raised"]
+    assert any("golden-1 STARTING (no process yet)" in line for line in looks[1].evidence)
+    assert any("no CPU is left" in line for line in looks[1].evidence)
+
+
+def test_rays_token_is_sent_where_there_is_one() -> None:
+    looking, asked = observer(GoldenServe().document(0.0))
+    looking.look(0.0)
+    assert asked[0].headers["x-ray-authorization"] == "Bearer secret"
+    looking, asked = observer(GoldenServe().document(0.0), with_token=False)
+    looking.look(0.0)
+    assert "x-ray-authorization" not in asked[0].headers
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "said"),
+    [
+        ({}, 401, "401: give Ray's token"),
+        ({}, 500, "Ray's dashboard answers 500"),
+        ([], 200, "not an object"),
+        ({"applications": {}}, 200, "Serve has no deployment Chat in application chatbot (applications: none)"),
+        ({"applications": {"other": {"deployments": {}}}}, 200, "(applications: other)"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_in_one_sentence(document: Any, status: int, said: str) -> None:
+    looking, _ = observer(document, status=status)
+    with pytest.raises(ObserverError) as raised:
+        looking.look(0.0)
+    assert said in str(raised.value)
+
+
+def test_a_dashboard_that_is_gone_is_an_error() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    looking = ServeObserver("http://dashboard", transport=httpx.MockTransport(refuse))
+    with pytest.raises(ObserverError, match="does not answer: refused"):
+        looking.look(0.0)
+
+
+def test_a_fixed_number_of_replicas_has_no_rule() -> None:
+    document = GoldenServe().document(0.0)
+    del document["applications"]["chatbot"]["deployments"]["Chat"]["deployment_config"]["autoscaling_config"]
+    looking, _ = observer(document)
+    assert looking.look(0.0).rule is None
+
+
+def test_what_a_real_ray_answered_is_understood() -> None:
+    looking, _ = observer(recorded.load("serve_applications"))
+    look = looking.look(0.0)
+    assert look.rule == ScalingRule(1, 2, 6.0)
+    assert look.replicas == ("y6hn1fo0", "u78jvmgd")
+    assert {sample.name: sample.value for sample in look.samples}["replicas_target"] == 2

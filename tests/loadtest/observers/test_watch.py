@@ -1,0 +1,54 @@
+"""The watch goes on when one observer does not answer."""
+
+from __future__ import annotations
+
+from loadtest.observers import Event, Observation, ObserverError, Sample, ScalingRule
+from loadtest.observers.watch import Watch
+
+
+class Scripted:
+    """An observer that plays back what it is given."""
+
+    stages = frozenset({"replica-running"})
+
+    def __init__(self, name: str, *looks: Observation | str) -> None:
+        self.name = name
+        self.looks = iter(looks)
+
+    def look(self, now_s: float) -> Observation:
+        look = next(self.looks)
+        if isinstance(look, str):
+            raise ObserverError(look)
+        return look
+
+
+def observation(at_s: float, value: float) -> Observation:
+    return Observation(
+        events=(Event("replica-running", at_s, "test", "replica:a"),), samples=(Sample("n", at_s, value),),
+        evidence=(f"at {at_s}",), rule=ScalingRule(1, 2, 1.0), replicas=("a",),
+    )  # fmt: skip
+
+
+def test_looks_are_kept_and_failures_counted() -> None:
+    watch = Watch(
+        [Scripted("one", observation(1, 5), "gone", observation(3, 6)), Scripted("two", "x", "x", "x")], lambda: 4.0
+    )
+    for _ in range(3):
+        watch.look()
+    seen = watch.so_far()
+    assert [event.at_s for event in seen.events] == [1, 3]
+    assert seen.failed_looks == {"gone": 1, "x": 3}
+    assert seen.evidence == {"one": ("at 3",)}
+    assert seen.last("n") == 6
+    assert seen.last("n", before_s=2) == 5
+    assert seen.last("other") is None
+    assert seen.until_s == 4.0
+    assert watch.replicas() == ("a",)
+
+
+def test_the_evidence_of_the_loads_end_is_kept_apart() -> None:
+    watch = Watch([Scripted("one", observation(1, 1), observation(2, 2))], lambda: 9.0)
+    watch.load_ended()
+    watch.look()
+    assert watch.so_far().evidence_under_load == {"one": ("at 1",)}
+    assert watch.so_far().evidence == {"one": ("at 2",)}

@@ -1,0 +1,93 @@
+"""Profile files: the shipped ones are valid, and what is wrong with others is said with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loadtest import profiles
+from loadtest.arrivals import schedule
+from loadtest.errors import UsageError
+from loadtest.profiles.reader import read
+
+GOOD = """\
+name: mine
+description: Of a test.
+seed: 1
+loop: open
+stages:
+  - name: only
+    duration_s: 10
+    rate:
+      shape: constant
+      per_s: 2
+"""
+
+
+def fault(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as raised:
+        read(path)
+    return str(raised.value).removeprefix(str(path))
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_every_shipped_profile_is_valid_and_called_like_its_file(name: str) -> None:
+    assert read(profiles.find(name)).name == name
+
+
+def test_all_profiles_that_the_docs_promise_are_shipped() -> None:
+    assert {"smoke", "step", "spike", "soak", "ramp-to-knee", "conversation"} <= set(profiles.names())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("per_s: 2", "per_s: fast"), ":10: stages.0.rate.per_s: Input should be a valid number"),
+        (("per_s: 2", "per_s: -1"), ":10: stages.0.rate.per_s: Input should be greater than or equal to 0"),
+        (("shape: constant", "shape: square"), ":8: stages.0.rate: Input tag 'square'"),
+        (("seed: 1\n", ""), ":1: seed: Field required"),
+        (("seed: 1", "seed: 1\nsneed: 2"), ":4: sneed: Extra inputs are not permitted"),
+        (("seed: 1", "seed: 1\nseed: 2"), ":4: `seed` stands twice"),
+        (("duration_s: 10", "duration_s: 99999"), ":7: stages.0.duration_s: Input should be less than or equal to 86400"),
+        (("loop: open", "loop: closed"), ":1: stages.0 (only): a loop that is closed needs `users` and only it"),
+        (("per_s: 2", "per_s: 9000"), ":5: the stages ask for more than bounds.requests = 20000 requests"),
+        (("name: only\n", "name: only\n  bad indent: ["), ":7:"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_said_with_file_and_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    assert fault(tmp_path, GOOD.replace(*change)).startswith(said)
+
+
+def test_every_fault_is_said_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("per_s: 2", "per_s: fast").replace("seed: 1", "seed: one")
+    assert len(fault(tmp_path, text).splitlines()) == 2
+
+
+def test_a_file_that_is_no_mapping_or_no_file_is_refused(tmp_path: Path) -> None:
+    assert "a profile is a mapping" in fault(tmp_path, "- 1\n")
+    with pytest.raises(UsageError, match=r"no profile nowhere: give a YAML file or one of .*smoke"):
+        profiles.find("nowhere")
+
+
+def test_a_trace_is_replayed_from_the_file_beside_the_profile(tmp_path: Path) -> None:
+    (tmp_path / "trace.txt").write_text("# seconds\n0.5\n\n3.25\n20\n1 # late\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace("shape: constant", "shape: replay").replace("per_s: 2", "file: trace.txt"))
+    assert [arrival.at_s for arrival in schedule(read(path))] == [0.5, 1.0, 3.25]
+
+
+def test_a_wrong_line_of_a_trace_is_named(tmp_path: Path) -> None:
+    (tmp_path / "trace.txt").write_text("0.5\nsoon\n")
+    said = fault(tmp_path, GOOD.replace("shape: constant", "shape: replay").replace("per_s: 2", "file: trace.txt"))
+    assert said.endswith("trace.txt:2: `soon` is not an offset in seconds")
+    missing = fault(tmp_path, GOOD.replace("shape: constant", "shape: replay").replace("per_s: 2", "file: no.txt"))
+    assert "cannot read the trace" in missing
+
+
+def test_a_number_is_a_distribution_that_never_varies(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD + "prompts: {words: 7}\n")
+    assert read(path).prompts.words.kind == "fixed"

@@ -1,0 +1,142 @@
+"""The one document: valid, and true to the run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from loadtest.honesty import Pulse
+from loadtest.record import Outcome
+from loadtest.report import document as documents
+from loadtest.report.files import schema
+from loadtest.run_result import Run
+from tests.support import runs
+from tests.support.load_profiles import failure, profile, record
+
+
+def build(run: Run, *, verify: bool = False) -> dict[str, Any]:
+    document = documents.build(run, verify=verify, target=runs.TARGET, versions=runs.VERSIONS)
+    jsonschema.validate(json.loads(json.dumps(document)), schema())
+    return document
+
+
+def test_a_good_run_passes() -> None:
+    document = build(runs.run())
+    assert (document["verdict"], document["exit_code"], document["broken_link"]) == ("pass", 0, None)
+    assert document["schema"] == "chatbot.verdict/v1"
+
+
+def test_a_missed_slo_says_what_was_promised() -> None:
+    document = build(runs.run(tuple(record(i, at_s=i / 2, ttft_s=3) for i in range(20))))
+    assert (document["verdict"], document["exit_code"]) == ("slo-failed", 1)
+    assert document["sentence"] == "A promise was missed: goodput is 0.0%, promised 95.0%."
+    assert document["slo_violating_s"] == 10
+    assert document["recovery_s"] == 10
+
+
+def test_a_verified_run_has_its_chains_and_its_replicas() -> None:
+    document = build(runs.verified(), verify=True)
+    assert document["verdict"] == "pass"
+    assert document["replicas"] | {"rule": ""} == {"before": 1, "expected": 2, "observed": 2, "after": 1, "rule": ""}
+    reached = [stage["name"] for stage in document["scale_out"][0]["stages"] if stage["status"] == "reached"]
+    assert reached == ["load-applied", "serve-target-raised", "replica-started", "replica-running", "first-token"]
+    assert document["sentence"].startswith("It scaled from 1 to 2 replicas under load and back to 1")
+
+
+@pytest.mark.parametrize(
+    "link", ["serve-target-raised", "replica-started", "replica-running", "serve-target-lowered", "replica-drained"]
+)
+def test_a_broken_link_is_named_in_the_document(link: str) -> None:
+    document = build(_broken(link), verify=True)
+    assert (document["verdict"], document["exit_code"]) == ("autoscaling-failed", 2)
+    assert document["broken_link"]["stage"] == link
+    assert document["broken_link"]["evidence"]
+
+
+def _broken(link: str) -> Run:
+    out = ("serve-target-raised", "replica-started", "replica-running")
+    records = tuple(
+        record(i, at_s=10 + i, stage=1, replica="old" if link in out or i < 16 else "new") for i in range(60)
+    )
+    return runs.verified(until=link, records=records)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"interrupted_s": 4.2}, "interrupted 4.2 s after the start: the report is partial"),
+        (
+            {"troubles": ("the observers could not see the target: gone",)},
+            "the observers could not see the target: gone",
+        ),
+        ({"pulses": (Pulse("the client", (0.9,), (0.2,)),)}, "client saturated"),
+        ({"records": tuple(failure(Outcome.CONNECT_ERROR, i, sent_s=None) for i in range(3))}, "target absent"),
+    ],
+)
+def test_a_void_run_says_why(fields: dict[str, Any], said: str) -> None:
+    document = build(runs.run(**fields))
+    assert (document["verdict"], document["exit_code"]) == ("void", 3)
+    assert document["void_reasons"][0].startswith(said)
+    assert document["partial"] == ("interrupted_s" in fields)
+
+
+def test_a_warm_up_is_in_no_total_and_has_its_row() -> None:
+    stages = [
+        {"name": n, "duration_s": 5, "warmup": n == "warm", "rate": {"shape": "constant", "per_s": 2}}
+        for n in ("warm", "real")
+    ]
+    records = tuple(record(i, at_s=i / 2, stage=int(i >= 10), ttft_s=9 if i < 10 else 0.1) for i in range(20))
+    document = build(runs.run(records, profile=profile(stages=stages)))
+    assert document["verdict"] == "pass"
+    assert document["traffic"]["total"]["started"] == 10
+    assert [row["started"] for row in document["traffic"]["stages"]] == [10, 10]
+    assert document["traffic"]["honesty"]["warmup_excluded"] == 10
+
+
+def test_every_outcome_is_counted_apart() -> None:
+    records = tuple(failure(outcome, i) for i, outcome in enumerate(Outcome))
+    total = build(runs.run(records))["traffic"]["total"]
+    assert total["outcomes"] == dict.fromkeys((outcome.value for outcome in Outcome), 1)
+    assert total["started"] == len(Outcome)
+
+
+def test_the_knee_is_the_last_rate_that_kept_the_slo() -> None:
+    rates = [1, 2, 4]
+    stages = [{"name": f"{r}/s", "duration_s": 10, "rate": {"shape": "constant", "per_s": r}} for r in rates]
+    records = [record(100 * s + i, at_s=10 * s + i / r, stage=s, ttft_s=5 if r == 4 else 0.1) for s, r in enumerate(rates) for i in range(10 * r)]  # fmt: skip
+    knee = build(runs.run(tuple(records), profile=profile(stages=stages, find_knee=True), ended_s=32.0))["traffic"][
+        "knee"
+    ]
+    assert knee == {
+        "found": True, "last_good_per_s": 2.0, "first_bad_per_s": 4.0,
+        "sentence": "it keeps up to 2.00/s; at 4.00/s (4/s) goodput is 0%",
+    }  # fmt: skip
+
+
+def test_a_knee_that_was_not_reached_is_not_claimed() -> None:
+    knee = build(runs.run(profile=profile(find_knee=True)))["traffic"]["knee"]
+    assert not knee["found"]
+    assert knee["sentence"] == "no knee up to 2.00/s: every stage kept the SLO"
+
+
+def test_a_price_gives_cost_per_token_and_the_break_even() -> None:
+    cost = {"node_usd_per_h": 3.6, "hosted_usd_per_million_tokens": 0.25}
+    verified = runs.verified()
+    document = build(
+        runs.verified(profile=verified.profile.model_copy(update={"cost": profile(cost=cost).cost})), verify=True
+    )
+    assert document["cost"]["node_seconds"] == pytest.approx(40 + 2 * 110 + 50)
+    tokens = 120
+    assert document["cost"]["usd_per_million_output_tokens_all"] == pytest.approx(310 * 0.001 / tokens * 1e6)
+    assert document["cost"]["break_even_tokens_per_s"] == pytest.approx(4000)
+
+
+def test_in_flight_and_waiting_are_counted_per_bin() -> None:
+    records = tuple(record(i, at_s=0.1, ttft_s=1.5, gaps_s=(1.0,)) for i in range(3))
+    series = build(runs.run(records, ended_s=4.0))["series"]
+    assert series["in_flight"] == [3, 3, 3, 0]
+    assert series["waiting"] == [3, 3, 0, 0]
+    assert series["ttft_p50_s"] == [pytest.approx(1.5), None, None, None]

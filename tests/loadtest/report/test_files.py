@@ -1,0 +1,57 @@
+"""The folder of a run, and what is refused as one."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtest.errors import UsageError
+from loadtest.report import files, terminal
+from tests.support import runs
+from tests.support.load_profiles import record
+
+
+def test_a_run_leaves_document_table_and_page(tmp_path: Path) -> None:
+    folder, document = files.write(tmp_path, runs.verified(), verify=True, target=runs.TARGET, versions=runs.VERSIONS)
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "requests.csv"]
+    assert files.read(folder) == json.loads(json.dumps(document))
+
+
+def test_a_second_run_within_a_second_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    one, _ = files.write(tmp_path, runs.run(), verify=False, target=runs.TARGET, versions=runs.VERSIONS)
+    other, _ = files.write(tmp_path, runs.run(), verify=False, target=runs.TARGET, versions=runs.VERSIONS)
+    assert one != other
+
+
+def test_the_table_has_a_row_per_request_and_empty_cells_for_no_value(tmp_path: Path) -> None:
+    records = (record(0, at_s=1, ttft_s=0.25, error="a, comma"), record(1, gaps_s=(), completion_tokens=1))
+    folder, _ = files.write(tmp_path, runs.run(records), verify=False, target=runs.TARGET, versions=runs.VERSIONS)
+    rows = list(csv.DictReader((folder / files.TABLE).read_text().splitlines()))
+    assert rows[0]["ttft_s"] == "0.250000"
+    assert rows[0]["error"] == "a, comma"
+    assert rows[0]["good"] == "true"
+    assert rows[1]["tpot_s"] == ""
+    assert rows[1]["user"] == ""
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": "chatbot.verdict/v2"}'])
+def test_what_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(UsageError):
+        files.read(tmp_path)
+    with pytest.raises(UsageError):
+        files.read(tmp_path / "nowhere")
+
+
+def test_the_summary_says_verdict_load_stages_and_evidence(tmp_path: Path) -> None:
+    broken = runs.verified(until="replica-started")
+    _, document = files.write(tmp_path, broken, verify=True, target=runs.TARGET, versions=runs.VERSIONS)
+    text = "\n".join(terminal.lines(document))
+    assert "AUTOSCALING FAILED" in text
+    assert "1 users for 10 s → 4 users for 90 s" in text
+    assert "serve-target-raised" in text
+    assert "evidence: the evidence under load" in text
+    assert "skipped, this target has no: ray-demand-raised" in text

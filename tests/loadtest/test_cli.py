@@ -1,0 +1,220 @@
+"""The command line as a user meets it: real processes against the golden server, exit codes as promised."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import golden_oracle
+from tests.support.golden_process import GoldenProcess, golden
+
+pytestmark = pytest.mark.slow  # each test is a process or three
+
+ROOT = Path(__file__).parents[2]
+QUICK_SERVE = {"up_s": 1.0, "start_s": 0.5, "ready_s": 0.5, "down_s": 0.5, "drain_s": 0.5}
+
+
+def write(tmp_path: Path, **fields: Any) -> Path:
+    """A profile of two seconds at five requests a second, changed by `fields`; lenient, for a busy machine."""
+    document: dict[str, Any] = {
+        "name": "quick", "description": "Of a test.", "seed": 1, "loop": "open", "process": "even",
+        "stages": [{"name": "only", "duration_s": 2, "rate": {"shape": "constant", "per_s": 5}}],
+        "prompts": {"words": 5, "answer_tokens": 6}, "sending": {"timeout_s": 10},
+        "client_limits": {"schedule_lag_p99_s": 5, "loop_lag_p99_s": 5, "cpu_share_p95": 1},
+    } | fields  # fmt: skip
+    path = tmp_path / "quick.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def start(*arguments: str | Path, tmp_path: Path) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CHATBOT_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "loadtest", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env=environment | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def command(*arguments: str | Path, tmp_path: Path) -> tuple[int, str, str]:
+    return finish(start(*arguments, tmp_path=tmp_path))
+
+
+def run(server: GoldenProcess, profile: Path, tmp_path: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    code, out, err = command(
+        "run",
+        profile,
+        "--base-url",
+        server.url,
+        "--reports",
+        tmp_path / "reports",
+        "-o",
+        "json",
+        *more,
+        tmp_path=tmp_path,
+    )
+    assert out, err
+    return code, json.loads(out)
+
+
+def verify(server: GoldenProcess, profile: Path, tmp_path: Path) -> tuple[int, dict[str, Any]]:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    code, out, err = command(
+        "verify", profile, "--base-url", server.url, "--dashboard-url", server.url, "--dashboard-token-file", token,
+        "--reports", tmp_path / "reports", "-o", "json", tmp_path=tmp_path,
+    )  # fmt: skip
+    assert out, err
+    return code, json.loads(out)
+
+
+def closed(tmp_path: Path, **fields: Any) -> Path:
+    stages = [{"name": "loaded", "duration_s": 5, "users": 4}]
+    scaling = {"settle_s": 5, "scale_in_s": 4}
+    return write(tmp_path, loop="closed", stages=stages, scaling=scaling, **fields)
+
+
+def test_a_run_that_keeps_its_promises_ends_with_0_and_leaves_a_report(tmp_path: Path) -> None:
+    with golden(tmp_path) as server:
+        code, document = run(server, write(tmp_path), tmp_path)
+    assert (code, document["verdict"]) == (0, "pass")
+    (folder,) = (tmp_path / "reports").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "requests.csv"]
+    assert document["traffic"]["total"]["tokens"]["completion"] == sum(truth.tokens for truth in server.truths()) == 60
+
+
+def test_failures_are_counted_as_the_server_made_them_and_a_missed_slo_ends_with_1(tmp_path: Path) -> None:
+    with golden(
+        tmp_path, cycle=["ok", "429", "503", "500", "cut", "no_done", "stream_error", "reset", "ok", "ok"]
+    ) as server:
+        code, document = run(server, write(tmp_path, sending={"timeout_s": 10, "reuse_connections": False}), tmp_path)
+    assert (code, document["verdict"]) == (1, "slo-failed")
+    counted = {name: count for name, count in document["traffic"]["total"]["outcomes"].items() if count}
+    assert counted == golden_oracle.outcomes(server.truths())
+
+
+def test_a_cluster_that_scales_out_and_in_is_verified_with_0(tmp_path: Path) -> None:
+    with golden(tmp_path, serve=QUICK_SERVE) as server:
+        code, document = verify(server, closed(tmp_path), tmp_path)
+    assert (code, document["verdict"], document["broken_link"]) == (0, "pass", None)
+    assert document["replicas"]["expected"] == document["replicas"]["observed"] == 2
+    reached = [stage["name"] for stage in document["scale_in"][0]["stages"] if stage["status"] == "reached"]
+    assert reached == ["load-removed", "serve-target-lowered", "replica-drained"]
+
+
+@pytest.mark.parametrize("link", ["serve-target-raised", "replica-started", "replica-running", "serve-target-lowered"])
+def test_a_broken_link_ends_with_2_and_is_named(tmp_path: Path, link: str) -> None:
+    with golden(tmp_path, serve=QUICK_SERVE | {"broken": link}) as server:
+        code, document = verify(server, closed(tmp_path), tmp_path)
+    assert (code, document["verdict"]) == (2, "autoscaling-failed")
+    assert document["broken_link"]["stage"] == link
+
+
+def test_an_absent_target_ends_with_3_and_one_sentence(tmp_path: Path) -> None:
+    code, _, err = command("run", write(tmp_path), "--base-url", "http://127.0.0.1:9", tmp_path=tmp_path)
+    assert code == 3
+    assert err.startswith("error: no chatbot answers at http://127.0.0.1:9/v1/models")
+    assert err.count("\n") == 1
+
+
+def test_a_client_that_was_stopped_for_a_while_voids_its_run_with_3(tmp_path: Path) -> None:
+    limits = {"schedule_lag_p99_s": 0.5, "loop_lag_p99_s": 5, "cpu_share_p95": 1}
+    with golden(tmp_path) as server:
+        process = start(
+            "run", write(tmp_path, client_limits=limits), "--base-url", server.url, "--reports", tmp_path / "reports", "-o", "json",
+            tmp_path=tmp_path,
+        )  # fmt: skip
+        _await_requests(server, 3)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1.2)
+        process.send_signal(signal.SIGCONT)
+        code, out, _ = finish(process)
+    assert code == 3
+    assert json.loads(out)["void_reasons"][0].startswith("client saturated: p99 of the schedule lag")
+
+
+def test_an_interrupt_ends_the_run_cleanly_with_a_report_that_says_partial(tmp_path: Path) -> None:
+    long = write(tmp_path, stages=[{"name": "only", "duration_s": 60, "rate": {"shape": "constant", "per_s": 5}}])
+    with golden(tmp_path) as server:
+        process = start(
+            "run", long, "--base-url", server.url, "--reports", tmp_path / "reports", "-o", "json", tmp_path=tmp_path
+        )
+        _await_requests(server, 4)
+        process.send_signal(signal.SIGINT)
+        code, out, err = finish(process)
+    document = json.loads(out)
+    assert code == 3
+    assert document["partial"]
+    assert document["verdict"] == "void"
+    assert "interrupted" in document["void_reasons"][0]
+    assert document["traffic"]["total"]["outcomes"]["ok"] == document["traffic"]["total"]["started"] >= 4
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "nowhere"), "error: no profile nowhere: give a YAML file or one of"),
+        (("run",), "error: the following arguments are required: profile"),
+        (("fly",), "error: argument COMMAND: invalid choice: 'fly'"),
+        (("verify", "smoke", "--base-url", "http://127.0.0.1:9"), "error: verify has nobody to watch the replicas"),
+        (("run", "smoke", "--base-url", "ftp://x"), "error: ftp://x: give the chatbot's address as http://HOST:PORT"),
+        (("run", "smoke", "--target", "mars"), "error: target mars has no known address: give --base-url"),
+        (("report", "nowhere"), "error: cannot read nowhere"),
+    ],
+)
+def test_a_users_mistake_ends_with_64_and_a_sentence(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    code, _, err = command(*arguments, tmp_path=tmp_path)
+    assert code == 64
+    assert err.startswith(said)
+    assert "Traceback" not in err
+
+
+def test_a_run_is_shown_again_and_compared_with_another(tmp_path: Path) -> None:
+    with golden(tmp_path) as server:
+        run(server, write(tmp_path), tmp_path)
+        run(server, write(tmp_path), tmp_path)
+    one, other = sorted((tmp_path / "reports").iterdir())
+    (one / "report.html").unlink()
+    code, out, _ = command("report", one, tmp_path=tmp_path)
+    assert code == 0
+    assert (one / "report.html").is_file()
+    assert "PASS" in out
+    code, out, _ = command("compare", one, other, "-o", "json", tmp_path=tmp_path)
+    assert code == 0
+    assert json.loads(out)["schema"] == "chatbot.comparison/v1"
+
+
+def test_the_same_seed_sends_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
+    asked = []
+    for number, seed in enumerate(("1", "1", "2")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with golden(folder) as server:
+            run(server, write(folder), folder, "--seed", seed)
+        rows = [json.loads(line) for line in server.log.read_text().splitlines()]
+        asked.append(Counter(json.dumps([row["messages"], row["max_tokens"], row["seed"]]) for row in rows))
+    assert asked[0] == asked[1]
+    assert asked[0] != asked[2]
+
+
+def _await_requests(server: GoldenProcess, count: int) -> None:
+    limit_s = time.monotonic() + 60
+    while len(server.truths()) < count:
+        assert time.monotonic() < limit_s, "the server saw no requests"
+        time.sleep(0.05)
