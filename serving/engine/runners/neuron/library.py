@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,8 @@ def _time_parts(model: Any, stage: Stage) -> None:
 
 
 def _version(distribution: str) -> str:
-    """Its version without the build's suffix; a source tree on PYTHONPATH has none."""
+    """Its version without the build's suffix and without zeros at its end; a source tree on PYTHONPATH has none."""
     try:
-        return importlib.metadata.version(distribution).partition("+")[0]
+        return re.sub(r"(\.0)*(\+.*)?$", "", importlib.metadata.version(distribution))
     except importlib.metadata.PackageNotFoundError:
         return "source"
