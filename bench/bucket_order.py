@@ -2,7 +2,7 @@
 
 The same mixed-length trace through the real scheduler in different orders of admission, on the simulated trn1 (step times
 are estimates) and a virtual clock: seconds are the simulation's, and the same on every machine. `gap_s` is the mean
-time between requests: 0.7 s is more than the machine can do, so that some are refused, 1.4 s is three quarters of it.
+time between requests: with 0 all of them wait in a queue without bounds, 0.7 s is more than the machine can do, so that some are refused, 1.4 s is three quarters of it.
 Ratios are to first-come. docs/decisions/
 first-come-beside-buckets.md says what followed.
 """
@@ -99,7 +99,7 @@ def trace(mean_gap_s: float, *, seed: int) -> list[_Arrival]:
     rng = random.Random(seed)  # noqa: S311 - traffic, not secrets
     now_s, arrivals = 0.0, []
     for i in range(REQUESTS):
-        now_s += rng.expovariate(1 / mean_gap_s)
+        now_s += mean_gap_s * rng.expovariate(1)
         is_long = rng.random() < LONG_SHARE
         prompt = tuple(
             rng.randrange(3, 200) for _ in range(rng.randint(1200, 3000) if is_long else rng.randint(40, 300))
@@ -110,11 +110,11 @@ def trace(mean_gap_s: float, *, seed: int) -> list[_Arrival]:
     return arrivals
 
 
-def run(arrivals: Sequence[_Arrival], order: Order) -> tuple[float, list[GenerationState]]:
+def run(arrivals: Sequence[_Arrival], order: Order, *, queue: int) -> tuple[float, list[GenerationState]]:
     """Seconds until the last answer, and how each request fared."""
     clock = VirtualClock()
     runner = SimulatedRunner(load_profile(PROFILE), slots=SLOTS, positions=POSITIONS, clock=clock)
-    limits = EngineLimits(queue_length=QUEUE, longest_answer_s=1e9, longest_wait_s=1e8, prefill_budget_tokens=256)
+    limits = EngineLimits(queue_length=queue, longest_answer_s=1e9, longest_wait_s=1e8, prefill_budget_tokens=256)
     scheduler = _Ordered(runner.spec, limits, clock=clock, order=order)
     core = EngineCore(runner, scheduler, lock=threading.Lock(), clock=clock, observer=Unobserved())
     coming, states = list(arrivals), list[GenerationState]()
@@ -132,9 +132,10 @@ def run(arrivals: Sequence[_Arrival], order: Order) -> tuple[float, list[Generat
 def rows(seeds: Sequence[int] = (1, 2, 3)) -> list[dict[str, object]]:
     """A row for each load and order: tokens a second and waits, means over the seeds, as ratios to first-come."""
     found = []
-    for gap_s in (0.7, 1.05, 1.4):
+    for gap_s, queue in ((0.0, REQUESTS), (0.7, QUEUE), (1.05, QUEUE), (1.4, QUEUE)):
         figures = {
-            name: [_figures(*run(trace(gap_s, seed=seed), order)) for seed in seeds] for name, order in ORDERS.items()
+            name: [_figures(*run(trace(gap_s, seed=seed), order, queue=queue)) for seed in seeds]
+            for name, order in ORDERS.items()
         }
         means = {n: {key: statistics.fmean(f[key] for f in fs) for key in fs[0]} for n, fs in figures.items()}
         base = means["first-come"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -222,3 +223,19 @@ def _check_environment(environment: Mapping[str, str]) -> None:
     found = [name for name in _MUST_BE_UNSET if name in environment]
     if found:
         raise SetupError(f"{', '.join(found)}: unset in the environment what is for multi-host runs or debugging only.")
+    cache = environment.get("NEURON_COMPILE_CACHE_URL", "")
+    if cache and "://" not in cache:
+        _check_writable(Path(cache))
+
+
+def _check_writable(cache: Path) -> None:
+    """The vendor's compile cache does nothing on a read-only mount, without a word (P16)."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as error:
+        raise SetupError(
+            f"NEURON_COMPILE_CACHE_URL {cache} cannot be written ({error.strerror}): the compiler keeps nothing there. Unset it, or name a "
+            "folder that can; read-only graphs belong in neuron.artifacts."
+        ) from error

@@ -26,9 +26,9 @@ def device() -> Device:
     absent = [text for module, text in NEEDED.items() if find_spec(module) is None]
     if absent:
         pytest.skip(f"the vendor's library is on no public index; this needs {' and '.join(absent)}")
-    from tests.neuron_emulation.emulator.packages import install
+    from tests.neuron_emulation.library import device as installed
 
-    return install()
+    return installed
 
 
 @pytest.fixture(scope="session")

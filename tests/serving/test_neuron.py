@@ -166,6 +166,17 @@ def test_variables_of_other_set_ups_are_refused(model: Path, name: str, monkeypa
         neuron.plan(neuron_settings(model))
 
 
+def test_p16_a_compile_cache_that_cannot_be_written_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mounted").write_text("not a folder, which root cannot write to either")
+    monkeypatch.setenv("NEURON_COMPILE_CACHE_URL", str(tmp_path / "mounted" / "cache"))
+    with pytest.raises(SetupError, match="NEURON_COMPILE_CACHE_URL .* cannot be written"):
+        neuron.plan(neuron_settings(model))
+    monkeypatch.setenv("NEURON_COMPILE_CACHE_URL", str(tmp_path / "cache"))
+    neuron.plan(neuron_settings(model))
+
+
 def test_buckets_can_be_written_as_a_flag_writes_them(model: Path) -> None:
     settings = neuron_settings(model, decode_buckets="64,256")
     assert settings.neuron.decode_buckets == (64, 256)
