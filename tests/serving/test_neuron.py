@@ -171,7 +171,7 @@ def test_p16_a_compile_cache_that_cannot_be_written_is_refused(
 ) -> None:
     (tmp_path / "mounted").write_text("not a folder, which root cannot write to either")
     monkeypatch.setenv("NEURON_COMPILE_CACHE_URL", str(tmp_path / "mounted" / "cache"))
-    with pytest.raises(SetupError, match="NEURON_COMPILE_CACHE_URL .* cannot be written"):
+    with pytest.raises(SetupError, match=r"NEURON_COMPILE_CACHE_URL .* cannot be written"):
         neuron.plan(neuron_settings(model))
     monkeypatch.setenv("NEURON_COMPILE_CACHE_URL", str(tmp_path / "cache"))
     neuron.plan(neuron_settings(model))
