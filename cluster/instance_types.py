@@ -89,7 +89,6 @@ class InstanceType:
         labels = {
             "node.kubernetes.io/instance-type": self.name,
             "kubernetes.io/arch": self.arch,
-            "kubernetes.io/os": "linux",
             "karpenter.k8s.aws/instance-family": self.family,
             "karpenter.k8s.aws/instance-size": self.size,
             "karpenter.k8s.aws/instance-category": category,

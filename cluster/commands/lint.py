@@ -1,6 +1,6 @@
 """Find what would keep the chatbot from scaling, before a node is paid for.
 
-PATH is a kustomization, a folder of manifests, a file, or - for standard input (`helm template ... | cluster lint -`).
+PATH is a kustomization, a folder (kustomizations in it are rendered, each entry point for itself), a file, or - for standard input (`helm template ... | cluster lint -`).
 Exit codes: 0 no finding of severity error, 1 at least one, 2 PATH cannot be read or rendered.
 """
 
@@ -10,8 +10,8 @@ import argparse
 import json
 import sys
 
-from cluster.lint.engine import lint
-from cluster.lint.source import load
+from cluster.lint.engine import lint_each
+from cluster.lint.source import load_each
 from cluster.lint.text import human
 from cluster.settings import from_environment
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings; 1 where one is an error."""
-    report = lint(load(args.path, sys.stdin, from_environment().environment))
+    report = lint_each(load_each(args.path, sys.stdin, from_environment().environment))
     if args.output == "json":
         print(json.dumps(report.document(), indent=2))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cluster.lint import rules as rules_package
 from cluster.lint.finding import SEVERITIES, Finding, Report
@@ -22,8 +22,21 @@ def all_rules() -> list[Rule]:
 def lint(stack: Stack) -> Report:
     """The findings of every rule, gravest first, then along the chain."""
     findings = [finding for rule in all_rules() for finding in _apply(rule, stack)]
+    return _report(findings, len(stack.manifests))
+
+
+def lint_each(stacks: Sequence[Stack]) -> Report:
+    """One report over stacks that have nothing to do with each other, what they share said once."""
+    reports = [lint(stack) for stack in stacks]
+    findings = {
+        (f.rule, f.severity, f.manifest.key, f.path, f.message): f for report in reports for f in report.findings
+    }
+    return _report(list(findings.values()), sum(report.objects for report in reports))
+
+
+def _report(findings: list[Finding], objects: int) -> Report:
     findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), HOPS.index(finding.hop)))
-    return Report(tuple(findings), len(stack.manifests))
+    return Report(tuple(findings), objects)
 
 
 def _apply(rule: Rule, stack: Stack) -> Iterator[Finding]:

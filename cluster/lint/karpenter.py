@@ -20,7 +20,7 @@ AUTO_MODE_DOMAIN = "eks.amazonaws.com/instance-"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
 ZONE = "topology.kubernetes.io/zone"
-TYPE_KEYS = (INSTANCE_TYPE, "kubernetes.io/arch", "kubernetes.io/os")
+TYPE_KEYS = (INSTANCE_TYPE, "kubernetes.io/arch")
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 

@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from cluster import kustomize, placeholders
 from cluster.documents import RepeatedKey, Unreadable, read
 from cluster.errors import Refused
 from cluster.lint.stack import Stack
-from cluster.objects import Manifest, flatten
+from cluster.objects import Manifest, flatten, mapping, sequence
 
 SUFFIXES = (".yaml", ".yml", ".json")
 LARGEST_FILE_BYTES = 50_000_000
+
+
+def load_each(path: str, stdin: TextIO, env: Mapping[str, str]) -> list[Stack]:
+    """The stacks at `path`: one, but for a folder with kustomizations in it, where each entry point is one of its own.
+
+    An entry point is a kustomization that no other one in the folder uses. Raises Refused as `load` does.
+    """
+    place = Path(path)
+    found = _kustomizations(place) if path != "-" and place.is_dir() and not kustomize.is_kustomization(place) else {}
+    if not found:
+        return [load(path, stdin, env)]
+    used = {folder for uses in found.values() for folder in uses}
+    stacks, failed = [], list[tuple[Manifest, str]]()
+    for folder in found:
+        if folder.resolve() not in used and not _is_component(folder):
+            try:
+                stacks.append(_kustomization(folder, env))
+            except Refused as error:
+                failed.append((Manifest({}, str(folder)), str(error)))
+    rest = _read_files(place, env, without=[folder.resolve() for folder in found])
+    rest.unreadable = [*rest.unreadable, *failed]
+    return [*stacks, rest]
 
 
 def load(path: str, stdin: TextIO, env: Mapping[str, str]) -> Stack:
@@ -24,10 +46,34 @@ def load(path: str, stdin: TextIO, env: Mapping[str, str]) -> Stack:
         return _strict(stdin.read(), None)
     place = Path(path)
     if place.is_dir():
-        return _kustomization(place, env) if kustomize.is_kustomization(place) else _folder(place)
+        return _kustomization(place, env) if kustomize.is_kustomization(place) else _folder(place, env)
     if not place.exists():
         raise Refused(f"{path} does not exist.")
-    return _strict(_content(place), path)
+    filling = _Filling.of(place, env)
+    return _strict(filling.fill(_content(place)), path, filling)
+
+
+@dataclass
+class _Filling:
+    """Values of the placeholders that are declared at or above a path: the environment's, else their examples."""
+
+    values: Mapping[str, str]
+    examples: Mapping[str, str]  # of the names that the environment lacks
+    used: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, path: Path, env: Mapping[str, str]) -> _Filling:
+        declared = placeholders.declared(path)
+        examples = {name: declared[name].example for name in placeholders.missing(declared, env)}
+        return cls({name: env[name] for name in declared if env.get(name)} | examples, examples)
+
+    def fill(self, content: str) -> str:
+        self.used += (name for name in placeholders.used(content) if name in self.examples)
+        return placeholders.substitute(content, self.values)
+
+    @property
+    def unset(self) -> list[tuple[str, str]]:
+        return [(name, self.examples[name]) for name in dict.fromkeys(self.used)]
 
 
 @dataclass
@@ -45,17 +91,18 @@ class _Reading:
             self.manifests += flatten([manifest])
             self.repeated += ((manifest, key) for key in document.repeated_keys)
 
-    def stack(self) -> Stack:
-        return Stack(self.manifests, self.repeated, unreadable=self.unreadable)
+    def stack(self, filling: _Filling | None) -> Stack:
+        unset = filling.unset if filling else []
+        return Stack(self.manifests, self.repeated, unset_placeholders=unset, unreadable=self.unreadable)
 
 
-def _strict(content: str, file: str | None) -> Stack:
+def _strict(content: str, file: str | None, filling: _Filling | None = None) -> Stack:
     reading = _Reading()
     try:
         reading.add(content, file)
     except Unreadable as error:
         raise Refused(f"{file or 'standard input'} is not readable: {_explain(content, error)}") from error
-    return reading.stack()
+    return reading.stack(filling)
 
 
 def _content(path: Path) -> str:
@@ -72,23 +119,54 @@ def _explain(content: str, error: Unreadable) -> str:
     return f"{error}{hint}"
 
 
-def _folder(folder: Path) -> Stack:
-    reading = _Reading()
+def _kustomizations(root: Path) -> dict[Path, list[Path]]:
+    """Each folder with a kustomization below `root`, and the folders that it uses."""
+    folders = sorted({file.parent for file in _walk(root) if file.name in kustomize.KUSTOMIZATION_FILES})
+    return {folder: _uses(folder) for folder in folders}
+
+
+def _uses(folder: Path) -> list[Path]:
+    value = _kustomization_file(folder)
+    entries = [entry for key in ("resources", "components", "bases") for entry in sequence(value.get(key))]
+    return [(folder / entry).resolve() for entry in entries if isinstance(entry, str) and (folder / entry).is_dir()]
+
+
+def _kustomization_file(folder: Path) -> Mapping[str, Any]:
+    file = next(folder / name for name in kustomize.KUSTOMIZATION_FILES if (folder / name).is_file())
+    try:
+        return mapping(next((document.value for document in read(_content(file))), None))
+    except (Unreadable, Refused):
+        return {}  # rendering it says so
+
+
+def _is_component(folder: Path) -> bool:
+    return _kustomization_file(folder).get("kind") == "Component"
+
+
+def _folder(folder: Path, env: Mapping[str, str]) -> Stack:
+    stack = _read_files(folder, env, without=[])
+    if not stack.manifests:
+        reason = stack.unreadable[0][1] if stack.unreadable else f"it holds no {', '.join(SUFFIXES)} file with one"
+        raise Refused(f"{folder} holds no manifest that can be read: {reason}")
+    return stack
+
+
+def _read_files(folder: Path, env: Mapping[str, str], *, without: Sequence[Path]) -> Stack:
+    """The YAML and JSON files below `folder`, but for those in the folders `without`."""
+    reading, filling = _Reading(), _Filling.of(folder, env)
     files = sorted(file for file in _walk(folder) if file.suffix in SUFFIXES)
     for file in files:
-        if file.name in (*kustomize.KUSTOMIZATION_FILES, placeholders.DECLARATION):
+        apart = any(file.resolve().is_relative_to(other) for other in without)
+        if apart or file.name in (*kustomize.KUSTOMIZATION_FILES, placeholders.DECLARATION):
             continue
         try:
-            content = _content(file)
+            content = filling.fill(_content(file))
             reading.add(content, str(file))
         except Unreadable as error:
             reading.unreadable.append((Manifest({}, str(file)), _explain(content, error)))
         except Refused as error:
             reading.unreadable.append((Manifest({}, str(file)), str(error)))
-    if not reading.manifests:
-        reason = reading.unreadable[0][1] if reading.unreadable else f"it holds no {', '.join(SUFFIXES)} file with one"
-        raise Refused(f"{folder} holds no manifest that can be read: {reason}")
-    return reading.stack()
+    return reading.stack(filling)
 
 
 def _walk(folder: Path) -> Iterable[Path]:

@@ -79,8 +79,10 @@ class _Nodes:
             node = {"int_or_string": True}
         if schema.get("x-kubernetes-preserve-unknown-fields"):
             node["open"] = True
-        if "required" in schema:
-            node["required"] = sorted(schema["required"])
+        # The API server fills in defaults before it looks for what is missing.
+        defaulted = {name for name, child in schema.get("properties", {}).items() if "default" in child}
+        if set(schema.get("required", ())) - defaulted:
+            node["required"] = sorted(set(schema["required"]) - defaulted)
         if "properties" in schema:
             node["properties"] = {name: self.add(child) for name, child in sorted(schema["properties"].items())}
         if isinstance(schema.get("additionalProperties"), Mapping):

@@ -44,6 +44,8 @@ Text = Annotated[str, AfterValidator(_whole_characters)]
 Texts = Annotated[list[Text], Field(fail_fast=True)]
 TokenIds = Annotated[list[int], Field(fail_fast=True)]
 MOST_BIASES = 1024
+MOST_FIELDS = 64
+MOST_PROMPTS = 128
 
 
 class _Wire(BaseModel):
@@ -54,6 +56,8 @@ class _Wire(BaseModel):
     def _null_is_absent(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        if len(data) > MOST_FIELDS:
+            raise InvalidRequest(f"An object of the request has {len(data)} fields: no object here has so many.")
         return {name: value for name, value in data.items() if value is not None}
 
 
@@ -170,7 +174,12 @@ class ChatCompletionRequest(_Generating):
 class CompletionRequest(_Generating):
     """`POST /v1/completions`."""
 
-    prompt: Text | Texts | TokenIds | Annotated[list[TokenIds], Field(fail_fast=True)]
+    prompt: (
+        Text
+        | Annotated[Texts, Field(max_length=MOST_PROMPTS)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(fail_fast=True, max_length=MOST_PROMPTS)]
+    )
     max_tokens: int | None = Field(16, ge=1)
     logprobs: int | None = Field(None, ge=0, le=5)
 

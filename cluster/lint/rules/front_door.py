@@ -59,8 +59,9 @@ def dashboard_exposed(stack: Stack) -> Iterator[Hit]:
     for service in stack.of("Service"):
         if text(service.spec.get("type")) in ("LoadBalancer", "NodePort"):
             yield from _exposed_by_service(service)
+    guarded = any(text(dig(cluster.spec, "authOptions", "mode")) == "token" for cluster in stack.clusters)
     for ingress in stack.of("Ingress"):
-        yield from _exposed_by_ingress(ingress)
+        yield from _exposed_by_ingress(ingress, guarded=guarded)
     for cluster in stack.clusters:
         if cluster.head.value.get("enableIngress") is True:
             yield Hit(cluster.manifest, f"{cluster.head.path}.enableIngress", "an Ingress to the dashboard")
@@ -76,8 +77,10 @@ def _exposed_by_service(service: Manifest) -> Iterator[Hit]:
             yield Hit(service, f"spec.ports[{index}]", f"{text(service.spec['type'])} to {found}, {DANGEROUS[found]}")
 
 
-def _exposed_by_ingress(ingress: Manifest) -> Iterator[Hit]:
-    severity: Severity = "error" if _is_public(ingress) or not _has_auth(ingress) else "warning"
+def _exposed_by_ingress(ingress: Manifest, *, guarded: bool) -> Iterator[Hit]:
+    internal = ingress.annotations.get("alb.ingress.kubernetes.io/scheme") == "internal"
+    held = guarded or internal or (_has_auth(ingress) and not _is_public(ingress))
+    severity: Severity = "warning" if held else "error"
     for path, backend in _backends(ingress):
         found = _dangerous(dig(backend, "port", "number") or dig(backend, "port", "name"))
         if found:

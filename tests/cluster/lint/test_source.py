@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import Refused
-from cluster.lint.engine import lint
-from cluster.lint.source import load
+from cluster.lint.engine import lint, lint_each
+from cluster.lint.source import load, load_each
 from cluster.lint.stack import Stack
 
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"
@@ -79,3 +79,30 @@ def test_a_path_that_is_not_there_is_refused() -> None:
 def test_a_serve_config_in_a_file_of_its_own_is_linted() -> None:
     config = "applications: [{name: a, import_path: a:b, deployments: [{name: C, max_concurrent_queries: 3}]}]"
     assert "serve-removed-field" in rules(load("-", io.StringIO(config), {}))
+
+
+def test_a_folder_with_kustomizations_gives_a_stack_for_each_entry_point_and_one_for_loose_files(
+    tmp_path: Path,
+) -> None:
+    for name, content in {
+        "base/kustomization.yaml": "resources: [a.yaml]",
+        "base/a.yaml": SERVICE,
+        "left/kustomization.yaml": "namePrefix: left-\nresources: [../base]",
+        "right/kustomization.yaml": "namePrefix: right-\nresources: [../base]\npatches: [{path: patch.yaml}]",
+        "right/patch.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {type: NodePort}",
+        "extra/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component",
+        "loose.yaml": SERVICE,
+        "broken/kustomization.yaml": "resources: [gone.yaml]",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    stacks = load_each(str(tmp_path), io.StringIO(), {})
+    assert [[m.name for m in stack.manifests] for stack in stacks] == [["left-a"], ["right-a"], ["a"]]
+    (finding,) = lint_each(stacks).findings
+    assert (finding.rule, finding.manifest.file) == ("unreadable-file", str(tmp_path / "broken"))
+    assert lint_each(stacks).objects == 3
+
+
+def test_the_manifests_of_this_repository_have_no_error_as_a_folder() -> None:
+    report = lint_each(load_each("manifests", io.StringIO(), {}))
+    assert (report.count("error"), report.count("warning")) == (0, 0)

@@ -89,6 +89,12 @@ async def test_a_wrong_completion_field_is_named(field: str, value: object) -> N
     assert error["param"].split("[")[0] == field
 
 
+async def test_a_flood_of_unknown_fields_is_refused_at_once() -> None:
+    answer = await ScriptedApi().http.post("/v1/chat/completions", json=CHAT | {str(i): 1 for i in range(100)})
+    assert answer.status_code == 400
+    assert "102 fields" in answer.json()["error"]["message"]
+
+
 async def test_a_long_list_of_wrong_items_is_refused_at_its_first() -> None:
     with pytest.raises(ValidationError) as raised:
         CompletionRequest(model="scripted", prompt=[True] * 1000)  # type: ignore[arg-type]
