@@ -22,6 +22,7 @@ SUITE = {
     "engine-runner": "bench.engine_runner",
     "engine-host-time": "bench.engine",
     "throughput": "bench.throughput",
+    "lint": "bench.lint",
     "loadtest": "bench.loadtest",
 }
 REPORT = Path("reports/bench.json")

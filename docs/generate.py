@@ -12,6 +12,7 @@ from pydantic import BaseModel
 import cluster.cli
 import loadtest.cli
 import serving.cli
+from cluster.lint.reference import page as lint_rules
 from serving.errors import HTTP_ANSWERS
 from serving.settings import Settings
 from serving.telemetry.metrics import METRICS
@@ -111,6 +112,7 @@ PAGES = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "http-errors.md": http_errors_page,
+    "lint-rules.md": lint_rules,
 }
 
 

@@ -1,0 +1,191 @@
+"""The text itself: what is no valid object, or not the object that its author meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cluster.lint.finding import Hit, Severity
+from cluster.lint.registry import rule
+from cluster.lint.stack import Stack
+from cluster.objects import Manifest, dig, mapping, text
+from cluster.schemas import POD_TEMPLATE, Problem, load
+
+HOP = "manifest"
+KARPENTER_CRDS = "CRDs of karpenter-provider-aws v1.14.1"
+KUBERAY_CRDS = "CRDs of KubeRay v1.6.1"
+NEWER_KUBERAY = {  # what KubeRay 1.7 added to the specs that we keep
+    "networkPolicy": "1.7",
+    "tlsOptions": "1.7",
+    "historyServerOptions": "1.7",
+    "priority": "1.7",
+    "backend": "1.7",
+    "rocksdb": "1.7",
+}
+POD_SPEC_KEYS = frozenset(load().nodes[load().nodes[load().kinds[POD_TEMPLATE]]["properties"]["spec"]]["properties"])
+# Text that belongs to a shell, a program or another tool may hold `${X}` for good reason.
+FREE_TEXT = frozenset(
+    {"command", "args", "data", "stringData", "serveConfigV2", "runtimeEnvYAML", "entrypoint", "exec", "userData"}
+)
+PLACEHOLDER = re.compile(r"\$\{[A-Za-z_]\w*\}|^<<?[A-Za-z][\w .-]*>>?$|<<[A-Za-z]\w*>>")
+SECRET = re.compile(
+    r"\b(AKIA[0-9A-Z]{16}|hf_[A-Za-z0-9]{30,}|ghp_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{32,}|xox[bp]-[0-9A-Za-z-]{20,})\b"
+)
+
+
+@rule(HOP, "warning", fix="Mend the file, or point lint at what its tool prints.", evidence="this lint's YAML reader")
+def unreadable_file(stack: Stack) -> Iterator[Hit]:
+    """A file of the folder is not YAML, so nothing in it was looked at."""
+    for manifest, reason in stack.unreadable:
+        yield Hit(manifest, "", reason)
+
+
+@rule(HOP, "error", fix="Keep one of them.", evidence="YAML 1.2 §3.2.1.3: keys are unique; most parsers keep the last")
+def repeated_key(stack: Stack) -> Iterator[Hit]:
+    """A mapping has the same key twice: the last one wins, and nothing says so."""
+    for manifest, key in stack.repeated_keys:
+        yield Hit(manifest, key.path, f"the key stands again on line {key.line}; the value before it is lost")
+
+
+@rule(
+    HOP,
+    "info",
+    fix="Export the variable to lint what will be applied.",
+    evidence="placeholders.yaml beside the manifests",
+)
+def placeholder_unset(stack: Stack) -> Iterator[Hit]:
+    """A declared placeholder has no value here, so its example was linted in its place."""
+    for name, example in stack.unset_placeholders:
+        yield Hit(Manifest({}), "", f"${{{name}}} is not set; linted with the example {example}")
+
+
+@rule(
+    HOP,
+    "error",
+    fix="Fill it before applying: envsubst for ${NAME}, the tool that the author had in mind otherwise.",
+    evidence="envsubst replaces an unset name by nothing; kubectl applies what is left literally",
+)
+def placeholder_unresolved(stack: Stack) -> Iterator[Hit]:
+    """A placeholder is left in what will be applied."""
+    for manifest in stack.manifests:
+        if manifest.kind not in ("ConfigMap", "Secret", "CustomResourceDefinition"):
+            for path, value in _strings(manifest.value, ""):
+                if PLACEHOLDER.search(value):
+                    # `${NAME}` may still meet envsubst, which leaves nothing of it; `<NAME>` meets nobody.
+                    severity: Severity = "warning" if "${" in value else "error"
+                    yield Hit(manifest, path, f"`{value[:80]}` still holds a placeholder", severity=severity)
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key not in FREE_TEXT and key != "description":
+                yield from _strings(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(item, f"{path}[{index}]")
+
+
+@rule(
+    HOP,
+    "error",
+    fix="Remove or rename it; `kubectl explain` prints the fields of the installed version.",
+    evidence=f"{KARPENTER_CRDS}, {KUBERAY_CRDS}",
+)
+def unknown_field(stack: Stack) -> Iterator[Hit]:
+    """A field that the pinned CRD or a pod does not have: the API server drops it, and what it asked for never happens."""
+    for manifest, problem in stack.schema_problems:
+        if problem.kind == "unknown" and not _misplaced(problem):
+            newer = NEWER_KUBERAY.get(problem.field) if manifest.group == "ray.io" else None
+            hint = f"; KubeRay {newer} knows it, 1.6.1 does not" if newer else ""
+            yield Hit(manifest, problem.path, f"`{problem.field}` {problem.message}{hint}")
+
+
+def _misplaced(problem: Problem) -> bool:
+    parent = problem.path.rpartition(".")[0]
+    return problem.field in POD_SPEC_KEYS and parent.endswith(("template", "podTemplate"))
+
+
+@rule(
+    HOP, "error", fix="Indent it one level deeper, under `spec`.", evidence="PodTemplateSpec has metadata and spec only"
+)
+def pod_field_misplaced(stack: Stack) -> Iterator[Hit]:
+    """A field of the pod's spec stands beside it, directly under `template`, where nobody reads it."""
+    for manifest, problem in stack.schema_problems:
+        if problem.kind == "unknown" and _misplaced(problem):
+            yield Hit(manifest, problem.path, f"`{problem.field}` belongs under `template.spec`")
+
+
+@rule(HOP, "error", fix="Write what the schema asks for.", evidence=f"{KARPENTER_CRDS}, {KUBERAY_CRDS}")
+def schema_mismatch(stack: Stack) -> Iterator[Hit]:
+    """A field is missing, of another type, or outside its values: the API server refuses the object."""
+    for manifest, problem in stack.schema_problems:
+        if problem.kind not in ("unknown",):
+            yield Hit(manifest, problem.path, f"{problem.path} {problem.message}")
+
+
+V1BETA1_FIELDS = {
+    ("spec", "disruption", "expireAfter"): "moved to spec.template.spec.expireAfter",
+    ("spec", "template", "spec", "kubelet"): "moved to the EC2NodeClass's spec.kubelet",
+    ("spec", "ttlSecondsAfterEmpty"): "became spec.disruption.consolidateAfter",
+}
+
+
+@rule(
+    HOP,
+    "error",
+    fix="Write karpenter.sh/v1 and karpenter.k8s.aws/v1, and move what moved.",
+    evidence="Karpenter's v1 migration guide: v1beta1 is not served since 1.1",
+)
+def karpenter_api_removed(stack: Stack) -> Iterator[Hit]:
+    """A kind, version or field of Karpenter from before v1."""
+    old = {"Provisioner": "NodePool", "AWSNodeTemplate": "EC2NodeClass", "Machine": "NodeClaim"}
+    for manifest in stack.manifests:
+        if not manifest.group.startswith("karpenter."):
+            continue
+        if manifest.kind in old:
+            yield Hit(manifest, "kind", f"{manifest.kind} became {old[manifest.kind]}")
+        elif manifest.api_version.endswith("/v1beta1"):
+            yield Hit(manifest, "apiVersion", f"{manifest.api_version} is not served since Karpenter 1.1")
+        for path, became in V1BETA1_FIELDS.items():
+            if manifest.kind == "NodePool" and dig(manifest.value, *path) is not None:
+                yield Hit(manifest, ".".join(path), f"{path[-1]} {became}")
+        if text(dig(manifest.spec, "disruption", "consolidationPolicy")) == "WhenUnderutilized":
+            path_of_policy = "spec.disruption.consolidationPolicy"
+            yield Hit(manifest, path_of_policy, "WhenUnderutilized became WhenEmptyOrUnderutilized")
+
+
+@rule(HOP, "info", fix="Write ray.io/v1.", evidence=f"{KUBERAY_CRDS}: v1alpha1 is served for old clients only")
+def ray_api_old(stack: Stack) -> Iterator[Hit]:
+    """A Ray kind in v1alpha1: newer fields are unknown there."""
+    for manifest in stack.manifests:
+        if manifest.api_version == "ray.io/v1alpha1":
+            yield Hit(manifest, "apiVersion", f"{manifest.kind} is written in ray.io/v1alpha1")
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Keep it in a Secret that is made outside of git, and refer to it by secretKeyRef.",
+    evidence="the published shapes of AWS, Hugging Face, GitHub, OpenAI and Slack keys",
+)
+def secret_literal(stack: Stack) -> Iterator[Hit]:
+    """Something that looks like a credential stands in a manifest."""
+    for manifest in stack.manifests:
+        for path, value in _every_string(mapping(manifest.value), ""):
+            if SECRET.search(value):
+                yield Hit(manifest, path, "this looks like a credential; whoever reads the repository has it")
+
+
+def _every_string(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _every_string(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _every_string(item, f"{path}[{index}]")

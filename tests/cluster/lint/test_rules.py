@@ -1,0 +1,29 @@
+import pytest
+
+from cluster.lint.engine import all_rules, lint
+from cluster.lint.registry import HOPS
+from tests.support.lint_cases import CASES
+from tests.support.lint_stack import build
+
+OF_THE_READER = {
+    "unreadable-file",
+    "repeated-key",
+    "placeholder-unset",
+}  # what no stack of objects shows: test_source.py
+
+
+def test_the_clean_stack_has_no_finding() -> None:
+    assert [(finding.rule, finding.path, finding.message) for finding in lint(build()).findings] == []
+
+
+@pytest.mark.parametrize("rule", sorted(CASES))
+def test_a_rule_finds_its_broken_case(rule: str) -> None:
+    found = [finding for finding in lint(build(CASES[rule])).findings if finding.rule == rule]
+    assert found
+    assert all(finding.message and finding.fix and finding.evidence for finding in found)
+
+
+def test_every_rule_has_a_case_and_guards_a_hop() -> None:
+    rules = {rule.id: rule for rule in all_rules()}
+    assert set(rules) - OF_THE_READER == set(CASES)
+    assert {rule.hop for rule in rules.values()} == set(HOPS)
