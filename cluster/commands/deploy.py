@@ -33,12 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GROUP.NAME=VALUE",
         help="a setting of the chatbot, or an option of its Serve deployment as deployment.NAME; may be repeated",
     )
+    on_cluster = parser.add_argument_group("on a cluster")
+    on_cluster.add_argument("--force-conflicts", action="store_true", help="take over fields that others manage")
 
 
 def run(args: argparse.Namespace) -> int:
     """Deploy, and print where it answers."""
     settings = from_environment()
-    target = open_target(args.target, settings, _tell, Options(args.port, _settings(args.set)))
+    options = Options(port=args.port, force_conflicts=args.force_conflicts, settings=_settings(args.set))
+    target = open_target(args.target, settings, _tell, options)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     target.up()

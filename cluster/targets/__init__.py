@@ -24,6 +24,7 @@ class Options:
 
     port: int | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # the chatbot's, by group
+    force_conflicts: bool = False  # take over fields that others manage in a cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ _NEEDS_LOGITS: dict[str, object] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "logit_bias": {},
-    "min_p": None,
+    "min_p": 0.0,
     "min_tokens": 0,
 }
 
@@ -35,13 +35,17 @@ def check_supported(asked: Asked, spec: RunnerSpec) -> None:
     if not spec.samples_on_device:
         return
     for field, unwanted in _NEEDS_LOGITS.items():
-        value = getattr(asked, field, unwanted)
-        if value not in (unwanted, False):
+        if _wanted(getattr(asked, field, unwanted), unwanted):
             raise Unsupported(
                 f"{field} is not supported: this model picks its tokens on the device, which cannot do that.",
                 param=field,
                 code="unsupported_parameter",
             )
+
+
+def _wanted(value: object, unwanted: object) -> bool:
+    """A seed of 0 is wanted, and so is `logprobs: 0`, though both equal False."""
+    return value is not None and value is not False and (unwanted is None or value != unwanted)
 
 
 def check_choices(choices: int, *, capacity: int) -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from serving.api.protocol import CompletionRequest
+from tests.support import asgi
 from tests.support.api import ScriptedApi
 from tests.support.scripted_engine import ON_DEVICE, ScriptedEngine
 
@@ -153,6 +154,7 @@ async def test_an_answer_longer_than_what_is_left_names_the_field_that_asked_for
     ("field", "value"),
     [
         ("seed", 1),
+        ("seed", 0),
         ("logprobs", True),
         ("presence_penalty", 0.5),
         ("frequency_penalty", 0.5),
@@ -165,6 +167,19 @@ async def test_what_sampling_on_the_device_cannot_do_is_refused_by_name(field: s
     error = await _error("/v1/chat/completions", CHAT | {field: value}, engine=ScriptedEngine(ON_DEVICE))
     assert (error["param"], error["code"]) == (field, "unsupported_parameter")
     assert "device" in error["message"]
+
+
+async def test_log_probabilities_without_alternatives_are_refused_on_the_device_too() -> None:
+    error = await _error("/v1/completions", COMPLETION | {"logprobs": 0}, engine=ScriptedEngine(ON_DEVICE))
+    assert error["param"] == "logprobs"
+
+
+async def test_values_that_mean_not_wanted_are_no_reason_to_refuse_on_the_device() -> None:
+    api = ScriptedApi(ScriptedEngine(ON_DEVICE))
+    off = {"min_p": 0, "min_tokens": 0, "presence_penalty": 0, "logit_bias": {}, "logprobs": False, "seed": None}
+    exchange = asgi.post(api.app, "/v1/chat/completions", CHAT | off)
+    await api.engine.next_generations()
+    await exchange.aclose()
 
 
 @pytest.mark.parametrize(

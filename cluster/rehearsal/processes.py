@@ -1,0 +1,65 @@
+"""Child processes that are started in order, watched, and ended in reverse: by their own handles, never by name."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.errors import ClusterError
+
+GRACE_S = 10.0
+_POLL_S = 0.05
+_LOG_TAIL_CHARACTERS = 1500
+
+
+@dataclass(slots=True)
+class Processes:
+    """The children of one lab, each with a log file of its own under `logs`."""
+
+    logs: Path
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str]) -> None:
+        """Start one; in a session of its own, so that a Ctrl-C at the terminal reaches only us and we end them."""
+        with (self.logs / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                list(command),
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_for(self, name: str, is_ready: Callable[[], bool], *, timeout_s: float) -> None:
+        """Return when `is_ready`. Raises ClusterError with the end of the log when `name` ends or takes too long."""
+        deadline = time.monotonic() + timeout_s
+        while not is_ready():
+            code = self._running[name].poll()
+            if code is not None:
+                raise ClusterError(f"{name} ended with exit code {code}:\n{self._log_tail(name)}")
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{name} was not ready after {timeout_s:.0f} s:\n{self._log_tail(name)}")
+            time.sleep(_POLL_S)
+
+    def pids(self) -> dict[str, int]:
+        """Of everything started, by name."""
+        return {name: process.pid for name, process in self._running.items()}
+
+    def stop(self) -> None:
+        """End them in reverse order and wait; whatever ignores a TERM for too long is killed."""
+        for process in reversed(self._running.values()):
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+            if process.returncode is None:
+                process.kill()
+                process.wait()
+        self._running.clear()
+
+    def _log_tail(self, name: str) -> str:
+        return (self.logs / f"{name}.log").read_text("utf-8", "replace")[-_LOG_TAIL_CHARACTERS:]

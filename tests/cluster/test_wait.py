@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cluster.wait import READY, State, readiness
+
+
+def value(kind: str, *, generation: int = 2, spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"generation": generation}, "spec": spec or {}, "status": status}
+
+
+def condition(kind: str, status: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "status": status, **fields}
+
+
+@pytest.mark.parametrize(
+    "ready",
+    [
+        value("ConfigMap"),
+        value("Namespace", phase="Active"),
+        value("NodePool", conditions=[condition("Ready", "True", observedGeneration=2)]),
+        value("EC2NodeClass", conditions=[condition("Ready", "True")]),
+        value("RayService", observedGeneration=2, conditions=[condition("Ready", "True")]),
+        value("DaemonSet", observedGeneration=2, desiredNumberScheduled=0, numberReady=0),
+        value("Deployment", spec={"replicas": 2}, observedGeneration=2, readyReplicas=2),
+    ],
+)
+def test_an_object_is_ready_when_its_controller_says_so_of_this_version(ready: dict[str, Any]) -> None:
+    assert readiness(ready) == READY
+
+
+@pytest.mark.parametrize(
+    ("waiting", "reason"),
+    [
+        (value("NodePool"), "its controller has not looked at it yet"),
+        (value("NodePool", conditions=[condition("Ready", "True", observedGeneration=1)]), "its controller has not looked at it yet"),
+        (
+            value("EC2NodeClass", conditions=[condition("SubnetsReady", "False", message="none found")]),
+            "SubnetsReady: none found",
+        ),
+        (value("RayService", observedGeneration=1), "KubeRay has not looked at this version yet"),
+        (
+            value("RayService", observedGeneration=2, conditions=[condition("Ready", "True"), condition("UpgradeInProgress", "True")]),
+            "the new cluster is not serving yet, the old one still answers",
+        ),
+        (value("RayService", observedGeneration=2, conditions=[condition("Ready", "False", reason="Initializing")]), "Initializing"),
+        (value("DaemonSet", observedGeneration=2, desiredNumberScheduled=3, numberReady=1), "1 of 3 pods are ready"),
+        (value("StatefulSet", observedGeneration=2), "0 of 1 pods are ready"),
+        (value("Namespace", phase="Terminating"), "it is being deleted"),
+    ],
+)  # fmt: skip
+def test_what_is_not_ready_says_what_it_waits_for(waiting: dict[str, Any], reason: str) -> None:
+    assert readiness(waiting) == State(ready=False, reason=reason)
+
+
+@pytest.mark.parametrize("reason", ["InitializingTimeout", "ValidationFailed"])
+def test_a_ray_service_that_kuberay_gave_up_is_hopeless(reason: str) -> None:
+    gone = value("RayService", observedGeneration=2, conditions=[condition("Ready", "False", reason=reason)])
+    assert readiness(gone).hopeless
