@@ -16,10 +16,11 @@ from cluster.lint.capacity import (
     untolerated,
     wanted_devices,
 )
-from cluster.lint.finding import Hit
+from cluster.lint.finding import Hit, Severity
 from cluster.lint.karpenter import AUTO_MODE_DOMAIN, TYPE_DOMAIN, ZONE, NodePool
 from cluster.lint.pods import Pod
 from cluster.lint.registry import rule
+from cluster.lint.rules.node_pool import accelerated
 from cluster.lint.stack import Stack
 from cluster.objects import dig, mappings, text
 from cluster.quantity import MIB, show, show_all, total
@@ -36,6 +37,14 @@ TOPOLOGY_KEYS = frozenset(
     }
 )
 JUMP = 1.5  # a fit that costs this many times the pool's cheapest type deserves a word
+
+
+def _severity(stack: Stack, pod: Pod) -> Severity:
+    """An error where the pod surely waits for these pools: one without devices may run on nodes that nobody rendered,
+    unless there is a pool for such pods.
+    """
+    general = any(not accelerated(pool) for pool in stack.node_pools)
+    return "error" if general or wanted_devices(pod) else "warning"
 
 
 def _aimed(stack: Stack) -> Iterator[Pod]:
@@ -60,10 +69,12 @@ def selector_label_not_provided(stack: Stack) -> Iterator[Hit]:
         ]
         pools = ", ".join(pool.name for pool in stack.node_pools)
         for key, values, path in alone:
-            yield Hit(pod.manifest, path, f"{key} in [{', '.join(values)}]: none of the pools {pools} provides it")
+            message = f"{key} in [{', '.join(values)}]: none of the pools {pools} provides it"
+            yield Hit(pod.manifest, path, message, severity=_severity(stack, pod))
         if not alone:
             wanted = ", ".join(f"{key}={'|'.join(values)}" for key, _, values, _ in pod.required_labels)
-            yield Hit(pod.manifest, pod.spec_path, f"{wanted}: no single pool of {pools} provides them all")
+            message = f"{wanted}: no single pool of {pools} provides them all"
+            yield Hit(pod.manifest, pod.spec_path, message, severity=_severity(stack, pod))
 
 
 @rule(
@@ -95,7 +106,8 @@ def taint_not_tolerated(stack: Stack) -> Iterator[Hit]:
         pools = _meant(stack, pod)
         if pools and all(untolerated(pool, pod) for pool in pools):
             shown = "; ".join(f"{pool.name}: {', '.join(untolerated(pool, pod))}" for pool in pools)
-            yield Hit(pod.manifest, f"{pod.spec_path}.tolerations", f"not tolerated: {shown}")
+            path = f"{pod.spec_path}.tolerations"
+            yield Hit(pod.manifest, path, f"not tolerated: {shown}", severity=_severity(stack, pod))
 
 
 def _meant(stack: Stack, pod: Pod) -> list[NodePool]:
@@ -124,7 +136,7 @@ def pod_exceeds_allowed_types(stack: Stack) -> Iterator[Hit]:
         wanted = {name: amount for name, amount in pod.requests.items() if name != "ephemeral-storage"}
         message = f"it asks for {show_all(wanted)}; daemon sets take {show_all(overhead(stack, pool))}; "
         message += f"{best.name}, the largest of {pool.name}, offers {show_all(best.allocatable)}"
-        yield Hit(pod.manifest, f"{pod.spec_path}.containers", message)
+        yield Hit(pod.manifest, f"{pod.spec_path}.containers", message, severity=_severity(stack, pod))
 
 
 def _size(kind: InstanceType) -> tuple[Fraction, Fraction]:
