@@ -41,7 +41,7 @@ def runner(folder: ModelFolder) -> Iterator[OpenVinoRunner]:
 
 @pytest.mark.parametrize(
     ("number", "budget_tokens"),
-    [(16, 48), pytest.param(210, 64, marks=pytest.mark.slow), pytest.param(210, 256, marks=pytest.mark.slow)],
+    [(16, 48), pytest.param(210, 256, marks=pytest.mark.slow)],
 )
 @pytest.mark.timeout(1500)
 def test_in_company_every_request_gets_the_tokens_that_it_gets_alone(
