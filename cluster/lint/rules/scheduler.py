@@ -40,8 +40,9 @@ JUMP = 1.5  # a fit that costs this many times the pool's cheapest type deserves
 
 
 def _severity(stack: Stack, pod: Pod) -> Severity:
-    """An error where the pod surely waits for these pools: one without devices may run on nodes that nobody rendered,
-    unless there is a pool for such pods.
+    """An error where the pod surely waits for these pools.
+
+    One without devices may run on nodes that nobody rendered, unless there is a pool for such pods.
     """
     general = any(not accelerated(pool) for pool in stack.node_pools)
     return "error" if general or wanted_devices(pod) else "warning"
