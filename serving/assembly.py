@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
@@ -25,6 +24,7 @@ from serving.errors import Unavailable
 from serving.model.folder import ModelFolder
 from serving.page.mount import mount_page
 from serving.settings import ApiSettings, Settings
+from serving.startup import Stages
 from serving.telemetry import metrics
 from serving.telemetry.metrics import Sink
 from serving.telemetry.observer import MetricsObserver
@@ -52,26 +52,6 @@ class Chatbot:
         return drained
 
 
-@dataclass(slots=True)
-class _Stages:
-    """The start's stages: timed, logged and exported as they pass."""
-
-    sink: Sink
-    clock: Clock
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        began_s = self.clock.now()
-        yield
-        self.record(stage, self.clock.now() - began_s)
-
-    def record(self, stage: str, took_s: float) -> None:
-        self.seconds[stage] = took_s
-        self.sink.set(metrics.STARTUP_STAGE, took_s, {"stage": stage})
-        _log.info("start-up stage passed", extra={"stage": stage, "took_s": round(took_s, 3)})
-
-
 async def assemble(
     settings: Settings,
     *,
@@ -86,10 +66,18 @@ async def assemble(
     Raises SetupError for what a person must mend, and GenerationFailed when the canary did not pass.
     """
     clock = clock or RealClock()
-    stages = _Stages(sink, clock)
+    stages = Stages(sink, clock, settings.startup.budget_s)
+    with stages.watched():
+        return await _assemble(settings, stages, replica_id=replica_id, exposition=exposition)
+
+
+async def _assemble(
+    settings: Settings, stages: Stages, *, replica_id: str, exposition: Callable[[], bytes] | None
+) -> Chatbot:
+    sink, clock = stages.sink, stages.clock
     with stages.timed("runner"):
         # In a thread: minutes of loading must not stop the loop, which answers signals and health checks meanwhile.
-        runner, folder = await asyncio.to_thread(open_runner, settings, clock=clock, on_stage=stages.record)
+        runner, folder = await asyncio.to_thread(open_runner, settings, clock=clock, stages=stages)
     engine = Engine(runner, _limits(settings), clock=clock, observer=MetricsObserver(sink))
     sink.set(metrics.SLOTS, runner.spec.slots)
     try:

@@ -11,21 +11,17 @@ from serving.errors import SetupError
 from serving.model.folder import ModelFolder
 from serving.model.prepare import find
 from serving.settings import Settings
-
-OnStage = Callable[[str, float], None]  # a start-up stage that has passed, and its seconds
+from serving.startup import Stages
 
 _log = logging.getLogger(__name__)
 
 
-def open_runner(settings: Settings, *, clock: Clock, on_stage: OnStage) -> tuple[Runner, ModelFolder]:
+def open_runner(settings: Settings, *, clock: Clock, stages: Stages) -> tuple[Runner, ModelFolder]:
     """Load the model, which may take minutes. Raises SetupError for what a person must mend."""
-    kind = settings.runner.kind
-    if kind not in _OPENERS:
-        raise SetupError(f"runner.kind {kind} is not in this version: use {' or '.join(_OPENERS)}.")
-    return _OPENERS[kind](settings, clock, on_stage)
+    return _OPENERS[settings.runner.kind](settings, clock, stages)
 
 
-def _openvino(settings: Settings, _clock: Clock, _on_stage: OnStage) -> tuple[Runner, ModelFolder]:
+def _openvino(settings: Settings, _clock: Clock, _stages: Stages) -> tuple[Runner, ModelFolder]:
     folder = find(settings.model)
     try:
         from serving.engine.runners.openvino import OpenVinoRunner
@@ -41,16 +37,23 @@ def _openvino(settings: Settings, _clock: Clock, _on_stage: OnStage) -> tuple[Ru
     return runner, folder
 
 
-def _simulated(settings: Settings, clock: Clock, on_stage: OnStage) -> tuple[Runner, ModelFolder]:
+def _simulated(settings: Settings, clock: Clock, stages: Stages) -> tuple[Runner, ModelFolder]:
     from serving.engine.runners.simulated import MODEL_FOLDER, SimulatedRunner, load_profile
 
     wanted = settings.runner
     runner = SimulatedRunner(load_profile(wanted.profile), slots=wanted.slots, positions=wanted.positions, clock=clock)
-    runner.wait_start_up(on_stage)
+    runner.wait_start_up(stages.record)
     return runner, ModelFolder.open(MODEL_FOLDER)
 
 
-_OPENERS: dict[str, Callable[[Settings, Clock, OnStage], tuple[Runner, ModelFolder]]] = {
+def _neuron(settings: Settings, _clock: Clock, stages: Stages) -> tuple[Runner, ModelFolder]:
+    from serving.neuron import open_neuron
+
+    return open_neuron(settings, stages=stages)
+
+
+_OPENERS: dict[str, Callable[[Settings, Clock, Stages], tuple[Runner, ModelFolder]]] = {
     "openvino": _openvino,
     "simulated": _simulated,
+    "neuron": _neuron,
 }

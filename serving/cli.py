@@ -10,7 +10,12 @@ from typing import Protocol, cast
 
 from serving.errors import ChatbotError
 
-_COMMANDS = {"run": "serving.server", "model": "serving.model.commands"}
+_COMMANDS = {
+    "run": "serving.server",
+    "model": "serving.model.commands",
+    "compile": "serving.artifacts.compile",
+    "artifacts": "serving.artifacts.commands",
+}
 
 
 class Command(Protocol):

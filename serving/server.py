@@ -13,11 +13,10 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 
-from serving import settings as settings_module
+from serving import setting_flags
 from serving.api.auth import require_keys
 from serving.assembly import Chatbot, assemble
 from serving.errors import SetupError
@@ -38,20 +37,12 @@ _FLAGS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    for flag, (name, text) in _FLAGS.items():
-        parser.add_argument(flag, dest=name, metavar=name.rpartition(".")[2].upper(), help=f"{text} ({name})")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="GROUP.NAME=VALUE",
-        help="any other setting; may be given again",
-    )
+    setting_flags.add(parser, _FLAGS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal. Raises SetupError for what a user can mend."""
-    settings = settings_module.load(_as_mapping(_assignments(args)))
+    settings = setting_flags.settings(args, _FLAGS)
     require_keys(settings.listen.host, settings.api.api_keys_file)
     with _bound(settings.listen.host, settings.listen.port) as listener:
         _log_as_json()
@@ -113,26 +104,6 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         ) from error
     with listener:
         yield listener
-
-
-def _assignments(args: argparse.Namespace) -> dict[str, str]:
-    """`group.name` -> text, from the flags that were given and from every `--set`."""
-    given = {name: getattr(args, name) for name, _ in _FLAGS.values()}
-    assigned = {name: value for name, value in given.items() if value is not None}
-    for assignment in args.set:
-        name, equals, value = assignment.partition("=")
-        if not equals or name.count(".") != 1:
-            raise SetupError(f"--set {assignment}: write GROUP.NAME=VALUE, for example runner.slots=4.")
-        assigned[name] = value
-    return assigned
-
-
-def _as_mapping(assigned: dict[str, str]) -> dict[str, Any]:
-    nested: dict[str, dict[str, str]] = {}
-    for name, value in assigned.items():
-        group, _, setting = name.partition(".")
-        nested.setdefault(group, {})[setting] = value
-    return nested
 
 
 def _log_as_json() -> None:

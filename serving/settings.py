@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serving.errors import SetupError
@@ -52,6 +52,56 @@ class RunnerSettings(_Group):
     profile: str = Field(
         "trn1.2xlarge-mistral-7b",
         description="simulated: the cost model, a name shipped with the runner or a file.",
+    )
+
+
+def _split(value: object) -> object:
+    """`512,1024` as a command line's flag or an environment variable writes it."""
+    return value.strip("[] ").split(",") if isinstance(value, str) else value
+
+
+Buckets = Annotated[tuple[int, ...], BeforeValidator(_split)]
+
+
+class NeuronSettings(_Group):
+    """runner.kind `neuron` only: what is compiled for the chip. Every field down to model_revision is part of the artifacts' key."""
+
+    decode_buckets: Buckets = Field(
+        (512, 1024, 2048),
+        description="Positions, ascending; the last is runner.positions. A step costs the bucket of its longest sequence.",
+    )
+    prefill_buckets: Buckets = Field(
+        (128, 512, 1024, 2048),
+        description="Prompt tokens, ascending; a prompt costs its bucket, the last is the limit.",
+    )
+    sampling: Literal["device", "host"] = Field(
+        "device",
+        description="`device` refuses seed, logprobs, penalties and logit_bias by name; `host` brings logits back for them.",
+    )
+    global_top_k: int = Field(64, ge=1, description="Candidates that sampling on the device looks at.")
+    tp_degree: int = Field(2, ge=1, description="NeuronCores that share the weights.")
+    amp: Literal["bf16", "f16", "f32"] = Field("bf16", description="Element type of weights and cache.")
+    attention_layout: Literal["BSH", "HSB"] = Field("BSH", description="Order of batch, sequence and hidden axes.")
+    fuse_qkv: bool = Field(True, description="One product for queries, keys and values.")
+    model_revision: str = Field(
+        "", description="Commit of the checkpoint in its repository; noted with the compiled graphs and compared."
+    )
+    artifacts: str | None = Field(
+        None,
+        description="Compiled graphs: a folder or `s3://bucket/prefix`; without it a start compiles, minutes to an hour.",
+    )
+    transfers: int = Field(8, ge=1, description="Files of the artifacts that are checked or fetched at once.")
+    compile_workers: int = Field(
+        1, ge=1, description="Compiler processes at once; each holds a whole graph in host memory."
+    )
+    core_memory_gib: float = Field(16.0, gt=0, description="Memory of one NeuronCore, in GiB.")
+    reserve_gib: float = Field(
+        3.0, ge=0, description="Of it kept for code, scratchpad and rings, in GiB: unknown until measured on a chip."
+    )
+    library: str = Field(
+        "serving.engine.runners.neuron.library",
+        description="The module that loads and compiles models. Another one stands for the vendor's library in tests; "
+        "it names itself in the log and in every answer's system_fingerprint.",
     )
 
 
@@ -97,6 +147,16 @@ class ApiSettings(_Group):
     page: bool = Field(True, description="Serve the chat page at /ui.")
 
 
+class StartupSettings(_Group):
+    """From process start to the first caller."""
+
+    budget_s: float = Field(
+        1800.0,
+        gt=0,
+        description="Past it the log and a metric name the stage that runs; a pod's startup probe has to allow more.",
+    )
+
+
 class ListenSettings(_Group):
     """`python -m serving run` only: under Ray Serve the http_options of the Serve config say this."""
 
@@ -113,8 +173,10 @@ class Settings(BaseSettings):
 
     model: ModelSettings = ModelSettings()
     runner: RunnerSettings = RunnerSettings()
+    neuron: NeuronSettings = NeuronSettings()
     engine: EngineSettings = EngineSettings()
     api: ApiSettings = ApiSettings()
+    startup: StartupSettings = StartupSettings()
     listen: ListenSettings = ListenSettings()
 
     @property
@@ -141,3 +203,8 @@ def cache_folder(settings: ModelSettings) -> Path:
         return settings.cache_dir
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "trainium-chatbot"
+
+
+def neuron_environment() -> dict[str, str]:
+    """The vendor's own variables (NEURON_*, and the one of multi-host runs), which its library reads by itself."""
+    return {name: value for name, value in os.environ.items() if name.startswith("NEURON") or name == "CPU_COMM_ID"}

@@ -12,15 +12,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
-
-from tqdm import tqdm
 
 from serving import settings
 from serving.model.catalog import KNOWN
 from serving.model.folder import ModelFolder
 from serving.model.prepare import find, manifests, models_folder, prepare
+from serving.model.progress import Bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _prepare(model_settings: settings.ModelSettings) -> tuple[dict[str, Any], str]:
     began_s = time.monotonic()
-    with _Bar() as bar:
+    with Bar() as bar:
         folder = prepare(model_settings, progress=bar.show)
     took_s = time.monotonic() - began_s
     facts = {"schema": "chatbot.model-prepared/v1", **_facts(folder), "took_s": round(took_s, 2)}
@@ -94,30 +92,3 @@ def _facts(folder: ModelFolder) -> dict[str, Any]:
         "longest_context_tokens": folder.longest_context,
         "bytes": sum(p.stat().st_size for p in folder.path.iterdir() if p.is_file()),
     }
-
-
-class _Bar:
-    """One progress bar a stage, on stderr, and only on a terminal."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-        self._stage = ""
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, stage: str, done: int, total: int) -> None:
-        """The `progress` of `prepare`."""
-        if stage != self._stage:
-            if self._bar is not None:
-                self._bar.close()
-            self._stage = stage
-            self._bar = tqdm(desc=stage, total=total or None, disable=None, leave=False, unit_scale=True)
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)

@@ -79,6 +79,12 @@ HTTP_ERRORS = Metric(
     "http_errors_total", Kind.COUNTER, "Answers with an error as their status line.", labels=("status",)
 )
 STARTUP_STAGE = Metric("startup_stage_seconds", Kind.GAUGE, "How long a stage of the start took.", labels=("stage",))
+STARTUP_OVER_BUDGET = Metric(
+    "startup_over_budget_seconds",
+    Kind.GAUGE,
+    "How far the start is beyond its budget, by the stage that runs; absent within the budget.",
+    labels=("stage",),
+)
 
 METRICS = (
     TIME_TO_FIRST_TOKEN,
@@ -101,6 +107,7 @@ METRICS = (
     RUNNER_FAILURES,
     HTTP_ERRORS,
     STARTUP_STAGE,
+    STARTUP_OVER_BUDGET,
 )
 
 

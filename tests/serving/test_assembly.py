@@ -10,7 +10,7 @@ import pytest
 from serving import assembly
 from serving.assembly import Chatbot, assemble
 from serving.engine.clock import RealClock
-from serving.errors import SetupError, Unavailable
+from serving.errors import Unavailable
 from serving.settings import Settings, load
 from tests.support import asgi
 from tests.support.api import CountingSink
@@ -151,11 +151,6 @@ async def test_a_draining_chatbot_is_not_ready_and_refuses(chatbot: Chatbot) -> 
     with pytest.raises(openai.InternalServerError) as raised:
         await _text(chatbot)
     assert raised.value.status_code == 503
-
-
-async def test_a_backend_that_is_not_there_is_a_set_up_error() -> None:
-    with pytest.raises(SetupError, match="not in this version"):
-        await assemble(_settings(runner={"kind": "neuron"}), replica_id="r", sink=CountingSink())
 
 
 async def test_the_page_is_mounted_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

