@@ -9,8 +9,11 @@ PROMPT ?= What is the capital of France?
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+GO := $(if $(shell command -v go),,$(VENV)/go.stamp)
 
 ##@ Use it
+preflight: setup-eks  ## Find in TARGET's manifests (eks) what would keep it from scaling, before a node is paid for
+	@$(PY) -m cluster lint manifests/clusters/$(if $(filter-out local,$(TARGET)),$(TARGET),eks)
 deploy: setup-$(TARGET) $(if $(filter local,$(TARGET)),page)  ## Stand the chatbot up on TARGET (local) and return when a real chat request was answered
 	@$(PY) -m cluster deploy $(TARGET)
 status: setup-$(TARGET)  ## What runs where on TARGET, and is it healthy
@@ -28,7 +31,7 @@ verify: $(VENV)/loadtest.stamp  ## The same, and a verdict on autoscaling
 test: $(VENV)/dev.stamp page  ## The tests that need nothing but the package registry; a few minutes
 	$(PY) -m serving model prepare
 	$(PY) -m pytest -m "not slow"
-check: lint test test-pythons test-slow  ## What CI runs
+check: lint control-plane schemas test test-pythons test-slow  ## What CI runs
 lint: $(VENV)/dev.stamp  ## Format, lint, types, import contracts, generated docs unchanged
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -40,6 +43,10 @@ test-pythons: $(VENV)-3.10/dev-neuron.stamp $(VENV)-3.13/dev.stamp  ## Unit test
 	$(VENV)-3.13/bin/python -m pytest -m "not slow and not ray and not browser and not cluster"
 test-slow: $(VENV)/dev.stamp page  ## The tests that take minutes
 	$(PY) -m pytest -m slow
+control-plane: $(VENV)/dev.stamp $(GO)  ## Build the control plane that the cluster tests run on; minutes, once
+	$(PY) -m cluster rehearsal build
+schemas: $(VENV)/dev.stamp $(GO)  ## Hold the committed CRD schemas and instance types against the pinned modules
+	$(PY) -m cluster.schemas.generate --check
 docs: $(VENV)/dev.stamp  ## Generate docs/reference anew
 	$(PY) -m docs.generate
 bench: $(VENV)/dev.stamp page  ## The performance suite: ratios, side by side in one run
@@ -48,7 +55,7 @@ lock: $(VENV)/dev.stamp  ## Resolve requirements/*.txt anew
 	requirements/lock
 
 help:  ## This page
-	@awk 'BEGIN {FS = ":.*  ## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*  ## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*  ## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*  ## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What the targets above stand on: environments from the locks, the page's two libraries by npm.
 setup-local: $(VENV)/cpu.stamp

@@ -32,8 +32,13 @@ def rows() -> list[Row]:
 
 
 def _accuracy() -> list[Row]:
-    stages = [{"name": "fifty", "duration_s": 15, "users": 50}]
-    document, truths = _run("accuracy", loop="closed", stages=stages, tokens=60)
+    """25 requests a second of two seconds each are 50 streams; users in lockstep would measure their own bursts."""
+    stages = [
+        {"name": "rising", "duration_s": 3, "warmup": True, "rate": {"shape": "constant", "per_s": 25}},
+        {"name": "fifty", "duration_s": 15, "rate": {"shape": "constant", "per_s": 25}},
+    ]
+    document, truths = _run("accuracy", loop="open", stages=stages, tokens=60)
+    truths = truths[document["traffic"]["stages"][0]["started"] :]
     latency = document["traffic"]["total"]["latency"]
     served = {"ttft_sent_s": [t.ttft_s for t in truths], "itl_s": [gap for t in truths for gap in t.gaps_s]}
     return [

@@ -53,7 +53,7 @@ class Api:
         self.pace = pace or Pace()
         self.host = str(client.configuration.host)
         self.transport = Transport(client, self.pace)
-        self._resources: dict[str, list[Resource]] = {}
+        self._resources: dict[str, dict[str, Resource]] = {}
 
     @classmethod
     def connect(
@@ -80,13 +80,9 @@ class Api:
 
     def resource(self, api_version: str, kind: str) -> Resource | None:
         """How the API server serves this kind, None where it does not."""
-        return next((r for r in self.resources(api_version) if r.kind == kind), None)
-
-    def resources(self, api_version: str) -> list[Resource]:
-        """Every kind of one group and version, empty where it is not served."""
-        if not self._resources.get(api_version):
-            self._resources[api_version] = self._discover(api_version)
-        return self._resources[api_version]
+        if kind not in self._resources.get(api_version, {}):  # also when asked before: its CRD may be there by now
+            self._resources[api_version] = {found.kind: found for found in self._discover(api_version)}
+        return self._resources[api_version].get(kind)
 
     def server_version(self) -> str:
         """As `v1.33.4-eks-1234`."""

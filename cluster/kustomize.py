@@ -18,6 +18,7 @@ from cluster.errors import Refused
 from cluster.objects import Manifest, dig, flatten, mapping, text
 
 KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+TIMEOUT_S = 120
 _ORIGIN = "config.kubernetes.io/origin"
 
 
@@ -87,9 +88,14 @@ def build(path: Path) -> Build:
         (root / "kustomization.yaml").write_text(
             f"resources: [{json.dumps(target)}]\nbuildMetadata: [originAnnotations]\n", encoding="utf-8"
         )
-        done = subprocess.run(
-            [kubectl(), "kustomize", str(root)], capture_output=True, text=True, check=False, timeout=120
-        )
+        try:
+            done = subprocess.run(
+                [kubectl(), "kustomize", str(root)], capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Refused(
+                f"kustomize did not render {path} within {TIMEOUT_S} s: does it fetch a remote base?"
+            ) from error
     if done.returncode != 0:
         reason = done.stderr.strip() or f"kubectl ended with {done.returncode}"
         raise Refused(f"kustomize cannot render {path}: {reason}")

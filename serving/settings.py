@@ -122,7 +122,7 @@ class EngineSettings(_Group):
         60.0, gt=0, description="In the queue; past it a request fails instead of waiting on."
     )
     prefill_budget_tokens: int = Field(
-        256, ge=1, description="Prompt tokens computed between two decodes, so that no stream stalls."
+        128, ge=1, description="Prompt tokens computed between two decodes, so that no stream stalls."
     )
 
     @model_validator(mode="after")

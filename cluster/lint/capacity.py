@@ -173,3 +173,18 @@ def _is_counted(name: str) -> bool:
 def aims_at_pools(stack: Stack, pod: Pod) -> bool:
     """Whether the pod is meant for nodes of Karpenter's: a Ray group or a user of devices, with pools to look at."""
     return bool(stack.node_pools) and (bool(pod.role) or bool(wanted_devices(pod)))
+
+
+def bound_groups(stack: Stack, pool: NodePool) -> list[tuple[Cluster, Group]]:
+    """The device-using worker groups that can run on no other pool than `pool`."""
+    return stack.once("bound groups", lambda: _bound(stack)).get(id(pool), [])
+
+
+def _bound(stack: Stack) -> dict[int, list[tuple[Cluster, Group]]]:
+    found: dict[int, list[tuple[Cluster, Group]]] = {}
+    for cluster in stack.clusters:
+        for group in cluster.workers:
+            pools = open_pools(stack, group.pod) if wanted_devices(group.pod) else []
+            if len(pools) == 1:
+                found.setdefault(id(pools[0]), []).append((cluster, group))
+    return found

@@ -43,8 +43,10 @@ def load_each(path: str, stdin: TextIO, env: Mapping[str, str]) -> list[Stack]:
 def load(path: str, stdin: TextIO, env: Mapping[str, str]) -> Stack:
     """The stack at `path` (`-` is `stdin`). Raises Refused with the reason where nothing can be read."""
     if path == "-":
-        return _strict(stdin.read(), None)
+        return _strict(_stream(stdin), None)
     place = Path(path)
+    if place.name in kustomize.KUSTOMIZATION_FILES and place.is_file():
+        place = place.parent
     if place.is_dir():
         return _kustomization(place, env) if kustomize.is_kustomization(place) else _folder(place, env)
     if not place.exists():
@@ -103,6 +105,13 @@ def _strict(content: str, file: str | None, filling: _Filling | None = None) -> 
     except Unreadable as error:
         raise Refused(f"{file or 'standard input'} is not readable: {_explain(content, error)}") from error
     return reading.stack(filling)
+
+
+def _stream(stdin: TextIO) -> str:
+    try:
+        return stdin.read()
+    except UnicodeDecodeError as error:
+        raise Refused(f"standard input is no UTF-8 text: {error}") from error
 
 
 def _content(path: Path) -> str:

@@ -59,6 +59,7 @@ class ControlPlane:
         environment: Mapping[str, str],
         address: str = "127.0.0.1",
         now: datetime.datetime | None = None,
+        outlive_starter: bool = False,
     ) -> None:
         """Nothing is started yet. `home` takes certificates, etcd's data and the logs."""
         self._built = built
@@ -67,7 +68,7 @@ class ControlPlane:
         self._address = address
         self._ports = Ports.free(address)
         self._authority = Authority(now=now or datetime.datetime.now(datetime.timezone.utc))
-        self._processes = Processes(home / "logs")
+        self._processes = Processes(home / "logs", outlive_starter)
 
     @property
     def url(self) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 
 from cluster.client import Api, Collection
 from cluster.errors import ClusterError
-from cluster.objects import dig, mappings
+from cluster.objects import dig, mapping, mappings, text
 from cluster.rehearsal.build import Built
+
+_ATTEMPTS = 20
 
 
 def install(kubeconfig: Path, built: Built) -> None:
@@ -23,7 +25,23 @@ def install(kubeconfig: Path, built: Built) -> None:
         api.apply(json.loads(path.read_text("utf-8")), resource)
     for definitions in Collection(api, resource).follow():
         if all(_is_established(definition) for definition in definitions):
+            break
+    for definition in definitions:
+        _until_served(api, definition)
+
+
+def _until_served(api: Api, definition: Mapping[str, Any]) -> None:
+    """Established comes a moment before the API server answers for the kind."""
+    spec = mapping(definition.get("spec"))
+    kind = text(dig(spec, "names", "kind"))
+    versions = [
+        f"{text(spec.get('group'))}/{text(v.get('name'))}" for v in mappings(spec.get("versions")) if v.get("served")
+    ]
+    for attempt in range(_ATTEMPTS):
+        if all(api.resource(version, kind) for version in versions):
             return
+        api.pace.back_off(attempt)
+    raise ClusterError(f"The API server does not serve {kind}, though its CRD is established.")
 
 
 def _is_established(definition: Mapping[str, Any]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +15,7 @@ from cluster.errors import ClusterError
 
 GRACE_S = 10.0
 _POLL_S = 0.05
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LOG_TAIL_CHARACTERS = 1500
 
 
@@ -21,6 +24,7 @@ class Processes:
     """The children of one lab, each with a log file of its own under `logs`."""
 
     logs: Path
+    outlive_starter: bool = False  # else they end with this process, however it ends
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str]) -> None:
@@ -33,6 +37,7 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=None if self.outlive_starter else _end_with_parent,
             )
 
     def wait_for(self, name: str, is_ready: Callable[[], bool], *, timeout_s: float) -> None:
@@ -63,3 +68,8 @@ class Processes:
 
     def _log_tail(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text("utf-8", "replace")[-_LOG_TAIL_CHARACTERS:]
+
+
+def _end_with_parent() -> None:
+    """In the child: have the kernel send it a TERM when the thread that started it is gone, also by a SIGKILL."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -65,7 +65,7 @@ class Lab:
             raise Refused("A part of the rehearsal's control plane has ended; run: python -m cluster rehearsal down")
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
-        plane = ControlPlane(built, self.home, environment=environment)
+        plane = ControlPlane(built, self.home, environment=environment, outlive_starter=True)
         plane.start(prepare)
         started = [Process(name, pid, _started_ticks(pid)) for name, pid in plane.pids().items()]
         text = json.dumps([{"name": p.name, "pid": p.pid, "started_ticks": p.started_ticks} for p in started])

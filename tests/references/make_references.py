@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch  # type: ignore[import-not-found]
-import transformers  # type: ignore[import-not-found]
+import torch
+import transformers
 
 HERE = Path(__file__).parent
 LONGEST_ANSWER_TOKENS = 96

@@ -357,7 +357,6 @@ NODE_CLASS: Mapping[str, Changes] = {
         node_class("amiSelectorTerms", [{"alias": "al2023@v20260801"}]),
         container("image", "public.ecr.aws/neuron/pytorch-inference-neuronx:2.7.0-neuronx-py310-sdk2.25.0-ubuntu22.04"),
     ],
-    "pod-needs-aws-identity": [env("ARTIFACTS", "s3://bucket/mistral")],
 }
 
 DEVICE_PLUGIN: Mapping[str, Changes] = {
@@ -395,6 +394,7 @@ IMAGE: Mapping[str, Changes] = {
 
 ARTEFACTS: Mapping[str, Changes] = {
     "artifact-not-pinned": [env("MODEL_ID", "somebody/mistral-7b")],
+    "pod-needs-aws-identity": [env("ARTIFACTS", "s3://bucket/mistral")],
     "remote-code-on": [env("TRUST_REMOTE_CODE", "true")],
     "compile-cache-ephemeral": [env("NEURON_COMPILE_CACHE_URL", "/models/cache")],
     "model-exceeds-device": [serve("applications[0].args.runner", {"slots": 64, "positions": 4096})],

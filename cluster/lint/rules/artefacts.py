@@ -121,3 +121,25 @@ def shared_folder_race(stack: Stack) -> Iterator[Hit]:
             alone = pod.device(NEURON_CORE) or any(pod.device(device) for device in NEURON_DEVICES)
             if shared and not alone and any(m.get("readOnly") is not True for m in mounts):
                 yield Hit(pod.manifest, f"{pod.spec_path}.volumes", f"{name} is one folder for every pod of the node")
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Let pods that need AWS have a ServiceAccount with a role.",
+    evidence="with hop limit 1, Karpenter's default, a pod never reaches the node's credentials",
+)
+def pod_needs_aws_identity(stack: Stack) -> Iterator[Hit]:
+    """A pod's settings name S3 and its ServiceAccount has no IAM role among the manifests (a Pod Identity association would do)."""
+    roles = {(m.namespace, m.name): "eks.amazonaws.com/role-arn" in m.annotations for m in stack.of("ServiceAccount")}
+    for pod in stack.pods:
+        account = text(pod.spec.get("serviceAccountName"), "default")
+        for container in pod.all_containers:
+            uses = [name for name, value in container.env.items() if (value or "").startswith("s3://")]
+            secret = any(name == "AWS_ACCESS_KEY_ID" for name in container.env)
+            if uses and not secret and not roles.get((pod.manifest.namespace, account)):
+                known = (pod.manifest.namespace, account) in roles and account != "default"
+                message = (
+                    f"{', '.join(uses)} name s3://, and ServiceAccount {account} has no eks.amazonaws.com/role-arn"
+                )
+                yield Hit(pod.manifest, f"{container.path}.env", message, severity="info" if known else "warning")

@@ -229,3 +229,49 @@ def downscale_below_cold_start(stack: Stack) -> Iterator[Hit]:
                     total = f"{delay:g} + {waited:g} + {after:g} = {delay + waited + after:g} s"
                     path = config.at(f"{deployment.path}.autoscaling_config")
                     yield Hit(cluster.manifest, path, f"{total} < 600 s from lull to deleted node ({pool.name})")
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Add a PodDisruptionBudget for the workers (minAvailable) and for the head (maxUnavailable: 0).",
+    evidence="ray-project/kuberay#5004: KubeRay makes none; Karpenter's drains respect nothing else",
+)
+def pdb_missing(stack: Stack) -> Iterator[Hit]:
+    """A RayService on Karpenter's nodes without any disruption budget over its pods."""
+    budgets = stack.of("PodDisruptionBudget")
+    for cluster in stack.clusters:
+        if not cluster.is_service or not stack.node_pools:
+            continue
+        held = any(g.pod.annotations.get("karpenter.sh/do-not-disrupt") == "true" for g in cluster.groups)
+        mine = [b for b in budgets if b.namespace == cluster.manifest.namespace]
+        if not mine and not held:
+            yield Hit(
+                cluster.manifest,
+                cluster.path,
+                "no PodDisruptionBudget in its namespace, and no karpenter.sh/do-not-disrupt",
+            )
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Set terminationGracePeriod on the pool, or let the budget allow one.",
+    evidence="Karpenter's disruption page: a drain waits for budgets without end unless terminationGracePeriod is set",
+)
+def pdb_blocks_for_ever(stack: Stack) -> Iterator[Hit]:
+    """A budget that never allows an eviction meets nodes that expire: the drain hangs, and both nodes are paid for."""
+    for budget in stack.of("PodDisruptionBudget"):
+        never = (
+            text(budget.spec.get("maxUnavailable")) in ("0", "0%") or text(budget.spec.get("minAvailable")) == "100%"
+        )
+        for pool in stack.node_pools if never else []:
+            finite = pool.expire_after_s < float("inf") and pool.termination_grace_s is None
+            mine = [p for p in stack.pods if p.manifest.namespace == budget.namespace] if finite else []
+            if any(pool in open_pools(stack, pod) for pod in mine):
+                hours = pool.expire_after_s / 3600
+                yield Hit(
+                    budget,
+                    "spec",
+                    f"it allows 0 evictions; nodes of {pool.name} expire after {hours:g} h and have no terminationGracePeriod",
+                )

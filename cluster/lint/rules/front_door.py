@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from cluster.lint.finding import Hit, Severity
 from cluster.lint.ray import Cluster
 from cluster.lint.registry import rule
-from cluster.lint.rules.drain import longest_answer_s
 from cluster.lint.serve import number
 from cluster.lint.stack import Stack
 from cluster.objects import Manifest, dig, mapping, mappings, string_map, text
@@ -36,7 +35,8 @@ KUBERAY_LABELS = {"ray.io/is-ray-node": "yes", "app.kubernetes.io/created-by": "
 URL = re.compile(r"https?://([a-z0-9][a-z0-9-]*)(?:\.([a-z0-9-]+))?(?:\.svc[\w.]*)?(?::(\d+))?(?:/|$)")
 
 
-def _is_public(manifest: Manifest) -> bool:
+def is_public(manifest: Manifest) -> bool:
+    """Whether its load balancer faces the internet."""
     notes = manifest.annotations
     return any(
         notes.get(key) == "internet-facing"
@@ -44,7 +44,8 @@ def _is_public(manifest: Manifest) -> bool:
     )
 
 
-def _ray_services(stack: Stack) -> list[Cluster]:
+def ray_services(stack: Stack) -> list[Cluster]:
+    """The clusters of RayServices."""
     return [cluster for cluster in stack.clusters if cluster.is_service]
 
 
@@ -79,9 +80,9 @@ def _exposed_by_service(service: Manifest) -> Iterator[Hit]:
 
 def _exposed_by_ingress(ingress: Manifest, *, guarded: bool) -> Iterator[Hit]:
     internal = ingress.annotations.get("alb.ingress.kubernetes.io/scheme") == "internal"
-    held = guarded or internal or (_has_auth(ingress) and not _is_public(ingress))
+    held = guarded or internal or (has_auth(ingress) and not is_public(ingress))
     severity: Severity = "warning" if held else "error"
-    for path, backend in _backends(ingress):
+    for path, backend in backends(ingress):
         found = _dangerous(dig(backend, "port", "number") or dig(backend, "port", "name"))
         if found:
             yield Hit(ingress, path, f"a route to {found}, {DANGEROUS[found]}", severity=severity)
@@ -92,79 +93,17 @@ def _dangerous(port: object) -> int | None:
     return int(value) if value in DANGEROUS else None
 
 
-def _has_auth(manifest: Manifest) -> bool:
+def has_auth(manifest: Manifest) -> bool:
+    """Whether an annotation names some authentication or a list of addresses."""
     return any(part in key for key in manifest.annotations for part in AUTH)
 
 
-def _backends(ingress: Manifest) -> Iterator[tuple[str, object]]:
+def backends(ingress: Manifest) -> Iterator[tuple[str, object]]:
+    """(path, service) of each route of an Ingress."""
     yield "spec.defaultBackend", dig(ingress.spec, "defaultBackend", "service")
     for index, entry in enumerate(mappings(ingress.spec.get("rules"))):
         for number_of_path, path in enumerate(mappings(dig(entry, "http", "paths"))):
             yield f"spec.rules[{index}].http.paths[{number_of_path}]", dig(path, "backend", "service")
-
-
-@rule(
-    HOP,
-    "warning",
-    fix="Make it internal, or put authentication in front (API keys, OIDC, a firewall's list).",
-    evidence="an open model is spent by whoever finds it",
-)
-def public_lb_without_auth(stack: Stack) -> Iterator[Hit]:
-    """A load balancer faces the internet and nothing authenticates."""
-    keys = any("API_KEY" in name for pod in stack.pods for c in pod.containers for name in c.env)
-    for manifest in stack.of("Service", "Ingress"):
-        bounded = manifest.spec.get("loadBalancerSourceRanges")
-        if _is_public(manifest) and not _has_auth(manifest) and not keys and not bounded:
-            message = "internet-facing, and neither an auth annotation nor API keys"
-            yield Hit(manifest, "metadata.annotations", message)
-
-
-@rule(
-    HOP,
-    "warning",
-    fix="Set idle_timeout.timeout_seconds (ALB), the TCP idle time-out (NLB) or proxy-read-timeout above the longest wait.",
-    evidence="ALB closes a silent connection after 60 s, NLB after 350 s, nginx after 60 s",
-)
-def lb_idle_short(stack: Stack) -> Iterator[Hit]:
-    """The load balancer closes a connection that is silent for less than a request may wait for its first token."""
-    waits = [w for c in _ray_services(stack) if (w := longest_answer_s(stack.config_of(c))) is not None]
-    for manifest in stack.of("Ingress"):
-        idle = _idle_s(manifest)
-        if waits and idle is not None and idle < 60.0 + 10.0:
-            yield Hit(manifest, "metadata.annotations", f"idle after {idle:g} s < 70 s of queue and first token")
-
-
-def _idle_s(manifest: Manifest) -> float | None:
-    notes = manifest.annotations
-    attributes = notes.get("alb.ingress.kubernetes.io/load-balancer-attributes", "")
-    match = re.search(r"idle_timeout\.timeout_seconds=(\d{1,6})", attributes)
-    if match:
-        return float(match[1])
-    nginx = notes.get("nginx.ingress.kubernetes.io/proxy-read-timeout", "")
-    if nginx.isdigit() and len(nginx) < 7:
-        return float(nginx)
-    known = text(manifest.spec.get("ingressClassName")) or notes.get("kubernetes.io/ingress.class", "")
-    return 60.0 if known in ("alb", "nginx") else None
-
-
-@rule(
-    HOP,
-    "warning",
-    fix="Set deregistration_delay.timeout_seconds above the longest answer.",
-    evidence="a target that leaves is cut off after the deregistration delay, 300 s by default",
-)
-def lb_deregistration_short(stack: Stack) -> Iterator[Hit]:
-    """The load balancer drops a leaving pod before its longest answer ends."""
-    longest = max(
-        (w for c in _ray_services(stack) if (w := longest_answer_s(stack.config_of(c))) is not None), default=None
-    )
-    for manifest in stack.of("Ingress"):
-        attributes = manifest.annotations.get("alb.ingress.kubernetes.io/target-group-attributes", "")
-        match = re.search(r"deregistration_delay\.timeout_seconds=(\d{1,6})", attributes)
-        if longest is not None and match and float(match[1]) < longest:
-            yield Hit(
-                manifest, "metadata.annotations", f"deregistration delay {match[1]} s < longest answer {longest:g} s"
-            )
 
 
 @rule(
@@ -178,7 +117,7 @@ def service_selects_across_clusters(stack: Stack) -> Iterator[Hit]:
     for service in stack.of("Service"):
         selector = string_map(service.spec.get("selector"))
         exact = {"ray.io/cluster", "ray.io/serve"} <= set(selector)
-        for cluster in _ray_services(stack):
+        for cluster in ray_services(stack):
             if (
                 selector
                 and not exact
@@ -228,7 +167,7 @@ def _selects(selector: dict[str, str], labels: dict[str, str], cluster: Cluster)
 def serve_service_name_collision(stack: Stack) -> Iterator[Hit]:
     """A Service has a name that KubeRay gives to its own: one overwrites the other."""
     for service in stack.of("Service"):
-        for cluster in _ray_services(stack):
+        for cluster in ray_services(stack):
             name = cluster.manifest.name
             if (
                 service.name in (f"{name}-serve-svc", f"{name}-head-svc")
@@ -263,7 +202,7 @@ def selector_never_set(stack: Stack) -> Iterator[Hit]:
 )
 def serveservice_port_dropped(stack: Stack) -> Iterator[Hit]:
     """A port of serveService has no namesake on the head, so KubeRay drops it."""
-    for cluster in _ray_services(stack):
+    for cluster in ray_services(stack):
         container = cluster.head.container
         have = {text(port.get("name")) for port in mappings(container.value.get("ports"))} if container else set()
         for port in mappings(dig(cluster.manifest.spec, "serveService", "spec", "ports")):
@@ -287,23 +226,6 @@ def proxy_head_only(stack: Stack) -> Iterator[Hit]:
         location = text(config.value.get("proxy_location"), "EveryNode")
         if location in ("HeadOnly", "Disabled"):
             yield Hit(config.manifest, config.at("proxy_location"), f"proxy_location {location}")
-
-
-@rule(
-    HOP,
-    "warning",
-    fix="healthcheck-path /-/healthz, healthcheck-port 8000.",
-    evidence="Serve's proxy answers /-/healthz; `/` may be an answer of the application",
-)
-def lb_health_path(stack: Stack) -> Iterator[Hit]:
-    """The load balancer asks another path than the one by which a Serve proxy says that it is ready."""
-    names = {f"{c.manifest.name}-serve-svc" for c in _ray_services(stack)}
-    for ingress in stack.of("Ingress"):
-        serves = any(text(dig(backend, "name")) in names for _, backend in _backends(ingress))
-        alb = any(key.startswith("alb.ingress") for key in ingress.annotations)
-        path = ingress.annotations.get("alb.ingress.kubernetes.io/healthcheck-path", "/")
-        if serves and alb and path != "/-/healthz":
-            yield Hit(ingress, "metadata.annotations", f"health check path {path}")
 
 
 @rule(
@@ -341,7 +263,7 @@ def ingress_port_missing(stack: Stack) -> Iterator[Hit]:
     """An Ingress sends to a Service's port that the Service does not have."""
     services = {(m.namespace, m.name): m for m in stack.of("Service")}
     for ingress in stack.of("Ingress"):
-        for path, backend in _backends(ingress):
+        for path, backend in backends(ingress):
             service = services.get((ingress.namespace, text(dig(backend, "name"))))
             port = mapping(dig(backend, "port"))
             if service is None or not port:

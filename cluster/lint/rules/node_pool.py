@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from cluster.instance_types import InstanceType, table
-from cluster.lint.capacity import open_pools, wanted_devices
+from cluster.lint.capacity import bound_groups
 from cluster.lint.finding import Hit
 from cluster.lint.karpenter import CAPACITY_TYPE, TYPE_DOMAIN, NodePool, type_label
-from cluster.lint.ray import Cluster, Group
 from cluster.lint.registry import rule
 from cluster.lint.stack import Stack
 from cluster.objects import dig, mapping, mappings, text
@@ -59,126 +57,8 @@ def disruption_without_consolidate_after(stack: Stack) -> Iterator[Hit]:
             yield Hit(pool.manifest, "spec.disruption", "consolidateAfter is missing")
 
 
-def _groups(stack: Stack, pool: NodePool) -> list[tuple[Cluster, Group]]:
-    """The device-using worker groups that can run on no other pool than `pool`."""
-    return stack.once("bound groups", lambda: _bound(stack)).get(id(pool), [])
-
-
-def _bound(stack: Stack) -> dict[int, list[tuple[Cluster, Group]]]:
-    found: dict[int, list[tuple[Cluster, Group]]] = {}
-    for cluster in stack.clusters:
-        for group in cluster.workers:
-            pools = open_pools(stack, group.pod) if wanted_devices(group.pod) else []
-            if len(pools) == 1:
-                found.setdefault(id(pools[0]), []).append((cluster, group))
-    return found
-
-
-@rule(HOP, "error", fix="Raise the limits, or lower maxReplicas; count an upgrade's second cluster.", evidence=LIMITS)
-def limit_below_max_workers(stack: Stack) -> Iterator[Hit]:
-    """The pool's limits allow fewer nodes than the workers may become: the last workers stay pending."""
-    for pool in stack.node_pools:
-        groups = _groups(stack, pool)
-        nodes, arithmetic = pool.nodes_within_limits
-        wanted = sum(_nodes(pool, group) for _, group in groups)
-        if nodes is not None and groups and nodes < wanted and wanted < 10_000:
-            yield Hit(
-                pool.manifest,
-                "spec.limits",
-                f"{nodes} node{'s' * (nodes != 1)} ({arithmetic}) < {wanted} for {_names(groups)}",
-            )
-
-
-@rule(
-    HOP,
-    "warning",
-    fix="Raise the limits for twice the workers, or set upgradeStrategy.type: None.",
-    evidence="KubeRay v1.6.1: any edit of the pods makes a second RayCluster before the first goes; ray-project/kuberay#1476",
-)
-def upgrade_doubles_accelerators(stack: Stack) -> Iterator[Hit]:
-    """An upgrade runs two clusters, and the pool's limits hold one: the new one waits for the old, and neither ends."""
-    for pool in stack.node_pools:
-        groups = _groups(stack, pool)
-        nodes, arithmetic = pool.nodes_within_limits
-        once = sum(_nodes(pool, group) for _, group in groups)
-        twice = sum(cluster.surge * _nodes(pool, group) for cluster, group in groups)
-        if nodes is not None and once <= nodes < twice < 10_000:
-            yield Hit(
-                pool.manifest,
-                "spec.limits",
-                f"{nodes} nodes ({arithmetic}) < {twice} while an upgrade runs two clusters",
-            )
-
-
-def _nodes(pool: NodePool, group: Group) -> int:
-    """Nodes that the group needs at its maximum: as many pods on each as devices allow."""
-    devices = wanted_devices(group.pod)
-    per_node = [
-        min(math.floor(kind.allocatable.get(name, 0) / amount) for name, amount in devices.items())
-        for kind in pool.types
-        if kind.neuron_devices or kind.nvidia_gpus
-    ]
-    most = max([count for count in per_node if count], default=1)
-    return math.ceil(group.maximum * group.hosts / most)
-
-
-def _names(groups: list[tuple[Cluster, Group]]) -> str:
-    return ", ".join(f"maxReplicas {group.maximum} of {group.name}" for _, group in groups)
-
-
-@rule(
-    HOP,
-    "warning",
-    fix="Use a resource that the nodes have: cpu, memory, nodes, aws.amazon.com/neuron.",
-    evidence="Karpenter core: an absent resource counts 0, so such a limit never binds",
-)
-def limit_key_unknown(stack: Stack) -> Iterator[Hit]:
-    """A limit on a resource that no admitted type has: it never binds."""
-    for pool in stack.node_pools:
-        known = {"nodes", "cpu", "memory", "pods", "ephemeral-storage"}
-        known |= {name for kind in pool.types for name in kind.capacity}
-        for key in pool.limits:
-            if pool.types and key not in known:
-                yield Hit(pool.manifest, f"spec.limits.{key}", f"no admitted type has {key}")
-
-
-@rule(HOP, "info", fix="Make the device limit the one that binds, so that the bill is what it says.", evidence=LIMITS)
-def limit_binding_mismatch(stack: Stack) -> Iterator[Hit]:
-    """Another limit ends before the device limit."""
-    for pool in stack.node_pools:
-        devices = [key for key in pool.limits if "/" in key]
-        nodes, arithmetic = pool.nodes_within_limits
-        for key in devices:
-            per_node = [kind.capacity[key] for kind in pool.types if kind.capacity.get(key)]
-            count = math.floor(pool.limits[key] / min(per_node)) if per_node else None
-            if count is not None and nodes is not None and nodes < count:
-                yield Hit(pool.manifest, "spec.limits", f"{key} allows {count} nodes, {arithmetic}")
-
-
-@rule(HOP, "error", fix="Raise the limit to at least one node.", evidence=LIMITS)
-def limit_below_one_node(stack: Stack) -> Iterator[Hit]:
-    """A limit is smaller than one node of every admitted type: the pool makes none."""
-    for pool in stack.node_pools:
-        for key, limit in pool.limits.items():
-            sizes = [kind.capacity[key] for kind in pool.types if kind.capacity.get(key)]
-            if sizes and 0 < limit < min(sizes):
-                yield Hit(
-                    pool.manifest,
-                    f"spec.limits.{key}",
-                    f"{float(limit):g} < {float(min(sizes)):g} of the smallest admitted type",
-                )
-
-
-@rule(HOP, "warning", fix="Limit devices, nodes or CPUs.", evidence=PRICES)
-def accelerator_pool_without_limits(stack: Stack) -> Iterator[Hit]:
-    """A pool of accelerators without limits: a wrong replica count buys nodes without end."""
-    for pool in stack.node_pools:
-        if accelerated(pool) and not pool.limits:
-            dearest = max(pool.types, key=_price)
-            yield Hit(pool.manifest, "spec.limits", f"no limits; one {dearest.name} is ${_price(dearest):.2f}/h")
-
-
-def _price(kind: InstanceType) -> float:
+def price(kind: InstanceType) -> float:
+    """Dollars an hour, 0 where the table has no price."""
     return kind.usd_per_hour or 0.0
 
 
@@ -186,7 +66,7 @@ def _price(kind: InstanceType) -> float:
 def open_instance_family(stack: Stack) -> Iterator[Hit]:
     """A pool of accelerators admits types of very different price."""
     for pool in stack.node_pools:
-        prices = sorted((_price(kind), kind.name) for kind in pool.types if kind.usd_per_hour)
+        prices = sorted((price(kind), kind.name) for kind in pool.types if kind.usd_per_hour)
         if accelerated(pool) and prices and prices[-1][0] >= WIDE * prices[0][0]:
             (low, cheap), (high, dear) = prices[0], prices[-1]
             yield Hit(
@@ -362,7 +242,7 @@ def reservation_mismatch(stack: Stack) -> Iterator[Hit]:
 def spot_for_streams(stack: Stack) -> Iterator[Hit]:
     """Serving workers may run on spot with one replica: a reclaim ends every stream, and the service."""
     for pool in stack.node_pools:
-        for cluster, group in _groups(stack, pool):
+        for cluster, group in bound_groups(stack, pool):
             config = stack.config_of(cluster)
             least = min((d.bounds[0] for d in config.deployments if d.bounds), default=0) if config else 0
             if "spot" in pool.values(CAPACITY_TYPE) and cluster.is_service and least < 2:

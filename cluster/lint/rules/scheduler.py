@@ -16,10 +16,11 @@ from cluster.lint.capacity import (
     untolerated,
     wanted_devices,
 )
-from cluster.lint.finding import Hit
+from cluster.lint.finding import Hit, Severity
 from cluster.lint.karpenter import AUTO_MODE_DOMAIN, TYPE_DOMAIN, ZONE, NodePool
 from cluster.lint.pods import Pod
 from cluster.lint.registry import rule
+from cluster.lint.rules.node_pool import accelerated
 from cluster.lint.stack import Stack
 from cluster.objects import dig, mappings, text
 from cluster.quantity import MIB, show, show_all, total
@@ -36,6 +37,15 @@ TOPOLOGY_KEYS = frozenset(
     }
 )
 JUMP = 1.5  # a fit that costs this many times the pool's cheapest type deserves a word
+
+
+def _severity(stack: Stack, pod: Pod) -> Severity:
+    """An error where the pod surely waits for these pools.
+
+    One without devices may run on nodes that nobody rendered, unless there is a pool for such pods.
+    """
+    general = any(not accelerated(pool) for pool in stack.node_pools)
+    return "error" if general or wanted_devices(pod) else "warning"
 
 
 def _aimed(stack: Stack) -> Iterator[Pod]:
@@ -60,10 +70,12 @@ def selector_label_not_provided(stack: Stack) -> Iterator[Hit]:
         ]
         pools = ", ".join(pool.name for pool in stack.node_pools)
         for key, values, path in alone:
-            yield Hit(pod.manifest, path, f"{key} in [{', '.join(values)}]: none of the pools {pools} provides it")
+            message = f"{key} in [{', '.join(values)}]: none of the pools {pools} provides it"
+            yield Hit(pod.manifest, path, message, severity=_severity(stack, pod))
         if not alone:
             wanted = ", ".join(f"{key}={'|'.join(values)}" for key, _, values, _ in pod.required_labels)
-            yield Hit(pod.manifest, pod.spec_path, f"{wanted}: no single pool of {pools} provides them all")
+            message = f"{wanted}: no single pool of {pools} provides them all"
+            yield Hit(pod.manifest, pod.spec_path, message, severity=_severity(stack, pod))
 
 
 @rule(
@@ -95,7 +107,8 @@ def taint_not_tolerated(stack: Stack) -> Iterator[Hit]:
         pools = _meant(stack, pod)
         if pools and all(untolerated(pool, pod) for pool in pools):
             shown = "; ".join(f"{pool.name}: {', '.join(untolerated(pool, pod))}" for pool in pools)
-            yield Hit(pod.manifest, f"{pod.spec_path}.tolerations", f"not tolerated: {shown}")
+            path = f"{pod.spec_path}.tolerations"
+            yield Hit(pod.manifest, path, f"not tolerated: {shown}", severity=_severity(stack, pod))
 
 
 def _meant(stack: Stack, pod: Pod) -> list[NodePool]:
@@ -124,7 +137,7 @@ def pod_exceeds_allowed_types(stack: Stack) -> Iterator[Hit]:
         wanted = {name: amount for name, amount in pod.requests.items() if name != "ephemeral-storage"}
         message = f"it asks for {show_all(wanted)}; daemon sets take {show_all(overhead(stack, pool))}; "
         message += f"{best.name}, the largest of {pool.name}, offers {show_all(best.allocatable)}"
-        yield Hit(pod.manifest, f"{pod.spec_path}.containers", message)
+        yield Hit(pod.manifest, f"{pod.spec_path}.containers", message, severity=_severity(stack, pod))
 
 
 def _size(kind: InstanceType) -> tuple[Fraction, Fraction]:
@@ -315,49 +328,3 @@ def pause_pod_wrong(stack: Stack) -> Iterator[Hit]:
                 f"{pod.spec_path}.priorityClassName",
                 "its priority is not below 0, so a worker does not displace it",
             )
-
-
-@rule(
-    HOP,
-    "warning",
-    fix="Add a PodDisruptionBudget for the workers (minAvailable) and for the head (maxUnavailable: 0).",
-    evidence="ray-project/kuberay#5004: KubeRay makes none; Karpenter's drains respect nothing else",
-)
-def pdb_missing(stack: Stack) -> Iterator[Hit]:
-    """A RayService on Karpenter's nodes without any disruption budget over its pods."""
-    budgets = stack.of("PodDisruptionBudget")
-    for cluster in stack.clusters:
-        if not cluster.is_service or not stack.node_pools:
-            continue
-        held = any(g.pod.annotations.get("karpenter.sh/do-not-disrupt") == "true" for g in cluster.groups)
-        mine = [b for b in budgets if b.namespace == cluster.manifest.namespace]
-        if not mine and not held:
-            yield Hit(
-                cluster.manifest,
-                cluster.path,
-                "no PodDisruptionBudget in its namespace, and no karpenter.sh/do-not-disrupt",
-            )
-
-
-@rule(
-    HOP,
-    "warning",
-    fix="Set terminationGracePeriod on the pool, or let the budget allow one.",
-    evidence="Karpenter's disruption page: a drain waits for budgets without end unless terminationGracePeriod is set",
-)
-def pdb_blocks_for_ever(stack: Stack) -> Iterator[Hit]:
-    """A budget that never allows an eviction meets nodes that expire: the drain hangs, and both nodes are paid for."""
-    for budget in stack.of("PodDisruptionBudget"):
-        never = (
-            text(budget.spec.get("maxUnavailable")) in ("0", "0%") or text(budget.spec.get("minAvailable")) == "100%"
-        )
-        for pool in stack.node_pools if never else []:
-            finite = pool.expire_after_s < float("inf") and pool.termination_grace_s is None
-            mine = [p for p in stack.pods if p.manifest.namespace == budget.namespace] if finite else []
-            if any(pool in open_pools(stack, pod) for pod in mine):
-                hours = pool.expire_after_s / 3600
-                yield Hit(
-                    budget,
-                    "spec",
-                    f"it allows 0 evictions; nodes of {pool.name} expire after {hours:g} h and have no terminationGracePeriod",
-                )

@@ -44,9 +44,7 @@ TREES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=6), inner, max_size=4),
     max_leaves=25,
 )
-FEW = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @FEW
@@ -76,7 +74,7 @@ def put(target: Any, path: tuple[Any, ...], value: Any) -> None:
     target[path[-1]] = value
 
 
-@settings(FEW, max_examples=600)
+@settings(FEW, max_examples=200)
 @given(st.sampled_from(places(STACK)), TREES)
 def test_any_value_at_any_place_of_a_real_stack_is_linted(path: tuple[Any, ...], value: Any) -> None:
     stack = copy.deepcopy(STACK)
@@ -84,7 +82,7 @@ def test_any_value_at_any_place_of_a_real_stack_is_linted(path: tuple[Any, ...],
     lint(Stack([Manifest(item) for item in stack.values() if isinstance(item, dict)]))
 
 
-@settings(FEW, max_examples=300)
+@settings(FEW, max_examples=100)
 @given(st.sampled_from(places(SERVE)), TREES)
 def test_any_value_at_any_place_of_a_serve_config_is_linted(path: tuple[Any, ...], value: Any) -> None:
     config = copy.deepcopy(SERVE)

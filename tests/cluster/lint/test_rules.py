@@ -3,7 +3,7 @@ import pytest
 from cluster.lint.engine import all_rules, lint
 from cluster.lint.registry import HOPS
 from tests.support.lint_cases import CASES
-from tests.support.lint_stack import build
+from tests.support.lint_stack import GONE, Edit, build
 
 OF_THE_READER = {
     "unreadable-file",
@@ -27,3 +27,11 @@ def test_every_rule_has_a_case_and_guards_a_hop() -> None:
     rules = {rule.id: rule for rule in all_rules()}
     assert set(rules) - OF_THE_READER == set(CASES)
     assert {rule.hop for rule in rules.values()} == set(HOPS)
+
+
+def test_a_head_may_live_on_nodes_that_nobody_rendered() -> None:
+    """With accelerator pools only, its selector speaks of a managed node group as likely as of a typing error."""
+    changes = [Edit("x86", "", GONE), Edit("x86class", "", GONE)]
+    found = {finding.rule: finding.severity for finding in lint(build(changes)).findings}
+    assert found["selector-label-not-provided"] == "warning"
+    assert "error" not in found.values()

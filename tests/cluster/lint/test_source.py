@@ -71,6 +71,15 @@ def test_what_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, name: st
         load(str(path if path.suffix == ".yaml" else path.parent), io.StringIO(), {})
 
 
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(Refused, match="UTF-8"):
+        load("-", io.TextIOWrapper(io.BytesIO(b"a: \xff"), encoding="utf-8"), {})
+
+
+def test_the_kustomization_file_stands_for_its_folder() -> None:
+    assert len(load("manifests/nodepools/kustomization.yaml", io.StringIO(), {}).manifests) == 4
+
+
 def test_a_path_that_is_not_there_is_refused() -> None:
     with pytest.raises(Refused, match="does not exist"):
         load("/nowhere/at/all", io.StringIO(), {})

@@ -1,4 +1,8 @@
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -6,6 +10,7 @@ import pytest
 from cluster.errors import ClusterError
 from cluster.rehearsal.processes import Processes
 
+ROOT = Path(__file__).parents[3]
 ENVIRONMENT: dict[str, str] = {}
 
 
@@ -27,3 +32,23 @@ def test_stop_ends_what_was_started_and_may_be_called_twice(tmp_path: Path) -> N
     processes.stop()
     processes.stop()
     assert processes.pids() == {}
+
+
+def test_what_was_started_ends_with_its_starter_however_that_ends(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    child = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    starter = f"""
+import os, sys, signal
+from pathlib import Path
+from cluster.rehearsal.processes import Processes
+processes = Processes(Path({str(tmp_path)!r}))
+processes.start("child", [sys.executable, "-c", {child!r}], environment={{}})
+processes.wait_for("child", lambda: Path({str(pid)!r}).exists() and Path({str(pid)!r}).read_text() != "", timeout_s=60)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", starter], cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    stat = Path(f"/proc/{pid.read_text()}/stat")
+    deadline = time.monotonic() + 30
+    while stat.exists() and stat.read_text().rpartition(") ")[2][0] != "Z":
+        assert time.monotonic() < deadline, "the child outlived its starter"
+        os.sched_yield()
