@@ -64,11 +64,11 @@ class EngineCore:
             if item.update.finished is not None:
                 self._observer.ended(_ended(item.state, item.update.finished))
 
-    def fail_all(self, error: str) -> None:
-        """End whatever has not ended; `error` is what the callers read."""
+    def fail_all(self, error: str, *, retry_after_s: float | None = None) -> None:
+        """End whatever has not ended; `error` is what the callers read, `retry_after_s` when they may come back."""
         with self._lock:
-            self._scheduler.fail_live(error)
-            self._scheduler.fail_waiting(error)
+            self._scheduler.fail_live(error, retry_after_s=retry_after_s)
+            self._scheduler.fail_waiting(error, retry_after_s=retry_after_s)
 
     def _compute(self, step: Step, started_s: float) -> None:
         self.running_since_s = run_started_s = self._clock.now()

@@ -72,6 +72,7 @@ class Finished:
     reason: FinishReason
     timings: Timings
     error: str | None = None  # a sentence without internals when the reason is FAILED
+    retry_after_s: float | None = None  # not None: nothing was wrong with the request; come back after so many seconds
 
 
 @dataclass(frozen=True, slots=True)

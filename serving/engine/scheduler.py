@@ -108,15 +108,15 @@ class Scheduler:
             self._queue.remove(state)
         self._end(state, reason)
 
-    def fail_live(self, error: str) -> None:
+    def fail_live(self, error: str, *, retry_after_s: float | None = None) -> None:
         """End every generation that has a slot; `error` is what its caller reads."""
         for state in list(self.slots):
-            self._end(state, FinishReason.FAILED, error=error)
+            self._end(state, FinishReason.FAILED, error=error, retry_after_s=retry_after_s)
 
-    def fail_waiting(self, error: str) -> None:
+    def fail_waiting(self, error: str, *, retry_after_s: float | None = None) -> None:
         """End every generation in the queue; `error` is what its caller reads."""
         while self._queue:
-            self._end(self._queue.popleft(), FinishReason.FAILED, error=error)
+            self._end(self._queue.popleft(), FinishReason.FAILED, error=error, retry_after_s=retry_after_s)
 
     def take_news(self) -> list[News]:
         """What happened since the last call, in order."""
@@ -190,18 +190,26 @@ class Scheduler:
         now_s = self._clock.now()
         while self._queue and now_s - self._queue[0].submitted_s > self.limits.longest_wait_s:
             waited = f"No slot came free within {self.limits.longest_wait_s:g} s; try again later."
-            self._end(self._queue.popleft(), FinishReason.FAILED, error=waited)
+            # Those behind it in the queue will have a slot before a request that comes anew.
+            retry_after_s = self.drain_rate.wait_s(len(self._queue), now_s)
+            self._end(self._queue.popleft(), FinishReason.FAILED, error=waited, retry_after_s=retry_after_s)
         for state in list(self.slots):
             if now_s - state.submitted_s > self.limits.longest_answer_s:
                 self._end(state, FinishReason.LENGTH)
 
     def _end(
-        self, state: GenerationState, reason: FinishReason, *, tokens: tuple[Token, ...] = (), error: str | None = None
+        self,
+        state: GenerationState,
+        reason: FinishReason,
+        *,
+        tokens: tuple[Token, ...] = (),
+        error: str | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         now_s = self._clock.now()
         if state.slot is not None:
             self.slots.release(state)
-        state.finished = Finished(reason, state.timings(now_s), error)
+        state.finished = Finished(reason, state.timings(now_s), error, retry_after_s)
         self.drain_rate.record(now_s)
         self._news.append(News(state, Update(tokens, state.finished)))
 

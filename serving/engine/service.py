@@ -202,7 +202,7 @@ class Engine:
                 news = self._core.step()
                 self._route(news)
                 self._core.observe_endings(news)
-            self._core.fail_all(STOPPED)
+            self._core.fail_all(STOPPED, retry_after_s=UNAVAILABLE_RETRY_S)
         except Exception as error:  # noqa: BLE001 whatever ends the thread has to end the waiting ones, too
             _log.critical("the engine's thread ends", exc_info=error)
             with self._lock:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from serving.engine.clock import VirtualClock
+from serving.engine.drain_rate import DrainRate
 from serving.engine.limits import EngineLimits
 from serving.engine.request import Finished, FinishReason, Token
 from serving.engine.runner import RunnerSpec
@@ -157,6 +158,15 @@ def test_who_waits_too_long_fails_with_a_sentence() -> None:
     assert finished.reason is FinishReason.FAILED
     assert finished.error == "No slot came free within 5 s; try again later."
     assert finished.timings.queue_s == pytest.approx(5.1)
+    assert finished.retry_after_s == DrainRate.UNMEASURED_S
+
+
+def test_an_answer_that_failed_itself_names_no_time_to_come_back() -> None:
+    bench = Bench()
+    [state] = bench.submit(2)
+    bench.step()
+    bench.scheduler.fail_live("it broke")
+    assert bench.outcomes()[state].retry_after_s is None
 
 
 def test_the_queue_holds_what_the_slots_do_not_and_no_more() -> None:

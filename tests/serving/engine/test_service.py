@@ -12,7 +12,7 @@ from serving.engine.limits import EngineLimits
 from serving.engine.observer import Unobserved
 from serving.engine.request import Finished, FinishReason
 from serving.engine.runner import Decode, PromptChunk, RunnerSpec, StepOutput
-from serving.engine.service import STOPPED, Engine, Generation
+from serving.engine.service import STOPPED, UNAVAILABLE_RETRY_S, Engine, Generation
 from serving.errors import QueueFull, Refused, Unavailable
 from tests.support.contract_runner import ContractRunner, broken_device, next_token, spec
 from tests.support.generations import limits, request
@@ -241,6 +241,7 @@ async def test_drain_that_takes_too_long_says_so_and_stop_fails_the_rest() -> No
         await stopping
         _, finished = await read(generation)
         assert (finished.reason, finished.error) == (FinishReason.FAILED, STOPPED)
+        assert finished.retry_after_s == UNAVAILABLE_RETRY_S
     assert runner.closed
 
 
