@@ -6,11 +6,12 @@ from collections import deque
 
 
 class DrainRate:
-    """Endings per second over the last few, and the wait for a number of places that follows from it."""
+    """Endings per second of late, and the wait for a number of places that follows from it."""
 
     SHORTEST_S = 1.0
     LONGEST_S = 60.0
     UNMEASURED_S = 5.0  # nothing has ended yet
+    WINDOW_S = 30.0  # an older ending says nothing of now
 
     def __init__(self, *, window: int = 64) -> None:
         self._ended_s: deque[float] = deque(maxlen=window)
@@ -19,11 +20,17 @@ class DrainRate:
         """One generation ended, so one place came free."""
         self._ended_s.append(now_s)
 
+    def forget(self) -> None:
+        """The engine is idle from here on: the pause that follows must not count as slowness."""
+        self._ended_s.clear()
+
     def per_second(self, now_s: float) -> float | None:
-        """Endings per second from the oldest one remembered until now; None before there are two of them.
+        """Endings per second from the oldest one in the window until now; None before there are two of them.
 
         The interval reaches to now, not to the last ending: an engine that stalls is seen to slow down.
         """
+        while self._ended_s and now_s - self._ended_s[0] > self.WINDOW_S:
+            self._ended_s.popleft()
         if len(self._ended_s) < 2 or now_s <= self._ended_s[0]:
             return None
         return (len(self._ended_s) - 1) / (now_s - self._ended_s[0])

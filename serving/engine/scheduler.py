@@ -209,9 +209,11 @@ class Scheduler:
         now_s = self._clock.now()
         if state.slot is not None:
             self.slots.release(state)
+            self.drain_rate.record(now_s)
         state.finished = Finished(reason, state.timings(now_s), error, retry_after_s)
-        self.drain_rate.record(now_s)
         self._news.append(News(state, Update(tokens, state.finished)))
+        if not self.runnable:
+            self.drain_rate.forget()
 
 
 def _decode(state: GenerationState) -> Decode:

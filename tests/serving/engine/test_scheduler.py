@@ -252,3 +252,25 @@ def test_timings_add_up() -> None:
         bench.scheduler.commit(step, [Token(WORD)] * len(step.sampled))
     timings = bench.outcomes()[state].timings
     assert (timings.queue_s, timings.prefill_s, timings.decode_s) == (1.0, 0.5, 2.5)
+
+
+def test_an_idle_spell_does_not_lengthen_the_wait_of_who_is_refused() -> None:
+    bench = Bench(spec(slots=1), limits(queue_length=2))
+    bench.submit(2, 2, max_tokens=1)
+    bench.step()
+    bench.step()
+    bench.clock.advance(20.0)
+    bench.submit(2, 2, 2)
+    with pytest.raises(QueueFull) as refused:
+        bench.submit(2)
+    assert refused.value.retry_after_s == DrainRate.UNMEASURED_S
+
+
+def test_who_leaves_the_queue_has_freed_no_slot() -> None:
+    bench = Bench(spec(slots=1), limits(queue_length=8))
+    _, *waiting = bench.submit(*[2] * 9, max_tokens=50)
+    bench.step()
+    for state in waiting[:4]:
+        bench.clock.advance(1.0)
+        bench.scheduler.cancel(state, FinishReason.CANCELLED)
+    assert bench.scheduler.drain_rate.per_second(bench.clock.now()) is None
