@@ -37,6 +37,7 @@ class EngineCore:
         self._clock = clock
         self._observer = observer
         self.running_since_s: float | None = None  # None between two runs of the runner
+        self._load = (0, 0)  # busy slots and waiting, as the observer was told last
         self.prompt_tokens_total = 0
         self.tokens_total = 0
 
@@ -58,11 +59,19 @@ class EngineCore:
         with self._lock:
             return self._scheduler.take_news()
 
-    def observe_endings(self, news: Sequence[News]) -> None:
-        """Tell the observer who ended; after the news went out, so that an observer cannot hold it back."""
+    def observe(self, news: Sequence[News]) -> None:
+        """Tell the observer who ended and what load is left.
+
+        After the news went out, so that an observer cannot hold it back; and whatever befell, a step or none.
+        """
         for item in news:
             if item.update.finished is not None:
                 self._observer.ended(_ended(item.state, item.update.finished))
+        with self._lock:
+            before, self._load = self._load, (len(self._scheduler.slots), self._scheduler.waiting)
+        if self._load != before:
+            busy_slots, waiting = self._load
+            self._observer.load(busy_slots=busy_slots, waiting=waiting)
 
     def fail_all(self, error: str, *, retry_after_s: float | None = None) -> None:
         """End whatever has not ended; `error` is what the callers read, `retry_after_s` when they may come back."""
@@ -136,8 +145,6 @@ class EngineCore:
                 new_tokens=new_tokens,
                 first_tokens_s=tuple(first_tokens_s),
                 inter_token_s=tuple(inter_token_s),
-                busy_slots=len(self._scheduler.slots),
-                waiting=self._scheduler.waiting,
             )
         )
 

@@ -1,4 +1,4 @@
-"""What the engine tells whoever measures it: one call a step, one for each ending, one for each refusal.
+"""What the engine tells whoever measures it: one call a step, one for each ending, refusal and change of load.
 
 Calls come from the engine's thread (`refused` from the event loop), between two steps: an observer must be quick and
 must not raise, since an exception here ends the engine.
@@ -24,8 +24,6 @@ class StepReport:
     new_tokens: int  # tokens delivered to callers; a stop token is not
     first_tokens_s: tuple[float, ...]  # for each first token of an answer: seconds since it was submitted
     inter_token_s: tuple[float, ...]  # for each later token: seconds since the one before it
-    busy_slots: int  # after the step
-    waiting: int  # after the step
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,9 @@ class EngineObserver(Protocol):
     def step(self, report: StepReport) -> None:
         """A step was committed."""
 
+    def load(self, *, busy_slots: int, waiting: int) -> None:
+        """So many generations hold a slot and so many wait for one, from now on; told when either has changed."""
+
     def ended(self, ended: Ended) -> None:
         """An accepted generation ended, in whatever way."""
 
@@ -61,6 +62,9 @@ class Unobserved:
     """An observer that does not look."""
 
     def step(self, report: StepReport) -> None:
+        """Nothing."""
+
+    def load(self, *, busy_slots: int, waiting: int) -> None:
         """Nothing."""
 
     def ended(self, ended: Ended) -> None:

@@ -201,7 +201,7 @@ class Engine:
             while self._wait_for_work():
                 news = self._core.step()
                 self._route(news)
-                self._core.observe_endings(news)
+                self._core.observe(news)
             self._core.fail_all(STOPPED, retry_after_s=UNAVAILABLE_RETRY_S)
         except Exception as error:  # noqa: BLE001 whatever ends the thread has to end the waiting ones, too
             _log.critical("the engine's thread ends", exc_info=error)
@@ -212,7 +212,7 @@ class Engine:
             news = self._core.take_news()
             self._route(news)
             self._runner.close()
-            self._core.observe_endings(news)
+            self._core.observe(news)
 
     def _wait_for_work(self) -> bool:
         """Sleep until there is work; False when it is time to stop."""

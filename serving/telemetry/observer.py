@@ -24,14 +24,17 @@ class MetricsObserver:
         sink = self._sink
         sink.observe(metrics.STEP_TIME, report.took_s)
         sink.observe(metrics.STEP_HOST_TIME, report.took_s - report.run_s)
-        sink.set(metrics.RUNNING, report.busy_slots)
-        sink.set(metrics.WAITING, report.waiting)
         sink.add(metrics.PROMPT_TOKENS, report.prompt_tokens)
         sink.add(metrics.GENERATION_TOKENS, report.new_tokens)
         for seconds in report.first_tokens_s:
             sink.observe(metrics.TIME_TO_FIRST_TOKEN, seconds)
         for seconds in report.inter_token_s:
             sink.observe(metrics.INTER_TOKEN_LATENCY, seconds)
+
+    def load(self, *, busy_slots: int, waiting: int) -> None:
+        """The load has changed."""
+        self._sink.set(metrics.RUNNING, busy_slots)
+        self._sink.set(metrics.WAITING, waiting)
 
     def ended(self, ended: Ended) -> None:
         """An accepted generation ended: latencies of those that succeeded, a count of the others."""

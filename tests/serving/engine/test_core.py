@@ -21,9 +21,13 @@ class Notes(Unobserved):
     steps: list[StepReport] = field(default_factory=list)
     endings: list[Ended] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    loads: list[tuple[int, int]] = field(default_factory=list)
 
     def step(self, report: StepReport) -> None:
         self.steps.append(report)
+
+    def load(self, *, busy_slots: int, waiting: int) -> None:
+        self.loads.append((busy_slots, waiting))
 
     def ended(self, ended: Ended) -> None:
         self.endings.append(ended)
@@ -56,7 +60,7 @@ class Rig:
 
     def step(self) -> list[News]:
         news = self.core.step()
-        self.core.observe_endings(news)
+        self.core.observe(news)
         return news
 
 
@@ -85,7 +89,6 @@ def test_the_observer_hears_what_a_step_brought_and_how_long_it_took() -> None:
     assert (second.prompt_tokens, second.decode_rows, second.new_tokens) == (0, 1, 1)
     assert (second.first_tokens_s, second.inter_token_s) == ((), (2.0,))
     assert (second.took_s, second.run_s) == (2.0, 2.0)
-    assert (first.busy_slots, second.busy_slots, second.waiting) == (1, 0, 0)
     assert (rig.core.prompt_tokens_total, rig.core.tokens_total) == (5, 2)
 
 
@@ -155,3 +158,28 @@ def test_fail_all_leaves_nobody_waiting() -> None:
     rig.core.fail_all("over")
     assert [state.finished.error for state in states if state.finished] == ["over", "over"]
     assert not rig.scheduler.runnable
+
+
+def test_the_observer_hears_of_the_load_when_it_changes() -> None:
+    rig = Rig(ContractRunner(spec(slots=1)))
+    rig.scheduler.submit([request(number=1, max_tokens=3), request(number=2, max_tokens=1)])
+    while rig.scheduler.runnable:
+        rig.step()
+    assert rig.notes.loads == [(1, 1), (0, 1), (0, 0)]
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "overdue", "runner failed", "all failed"])
+def test_the_load_is_right_whatever_ended_a_generation(ending: str) -> None:
+    rig = Rig(ContractRunner(spec(slots=1)))
+    [state] = rig.scheduler.submit([request(max_tokens=50)])
+    rig.step()
+    if ending == "cancelled":
+        rig.scheduler.cancel(state, FinishReason.CANCELLED)
+    elif ending == "overdue":
+        rig.clock.advance(1000.0)
+    elif ending == "runner failed":
+        rig.runner.fails = broken_device()
+    else:
+        rig.core.fail_all("over")
+    rig.step()
+    assert rig.notes.loads == [(1, 0), (0, 0)]

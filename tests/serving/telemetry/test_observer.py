@@ -16,8 +16,6 @@ STEP = StepReport(
     new_tokens=3,
     first_tokens_s=(0.5,),
     inter_token_s=(0.1, 0.2),
-    busy_slots=3,
-    waiting=1,
 )
 
 
@@ -25,13 +23,18 @@ def _ended(reason: FinishReason) -> Ended:
     return Ended("r", reason, 7, 3, Timings(1.0, 2.0, 3.0), time_to_first_token_s=3.0, error=None)
 
 
-def test_a_step_moves_gauges_counters_and_latencies() -> None:
+def test_a_step_moves_counters_and_latencies() -> None:
     sink = CountingSink()
     MetricsObserver(sink).step(STEP)
     assert sink.observed["time_to_first_token_seconds"] == [0.5]
     assert sink.observed["inter_token_latency_seconds"] == [0.1, 0.2]
     assert sink.observed["step_host_time_seconds"] == [pytest.approx(0.01)]
     assert sink.counted == {("prompt_tokens_total", ()): 7, ("generation_tokens_total", ()): 3}
+
+
+def test_the_load_moves_the_gauges() -> None:
+    sink = CountingSink()
+    MetricsObserver(sink).load(busy_slots=3, waiting=1)
     assert sink.gauges == {("num_requests_running", ()): 3, ("num_requests_waiting", ()): 1}
 
 
