@@ -6,6 +6,7 @@ export PYTHONPATH := $(CURDIR)
 
 TARGET ?= local
 PROMPT ?= What is the capital of France?
+export PROMPT
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -19,7 +20,7 @@ deploy: setup-$(TARGET) $(if $(filter local,$(TARGET)),page)  ## Stand the chatb
 status: setup-$(TARGET)  ## What runs where on TARGET, and is it healthy
 	@$(PY) -m cluster status $(TARGET)
 chat: setup-$(TARGET)  ## One streamed answer in the terminal: make chat PROMPT="…"
-	@$(PY) -m cluster chat $(TARGET) --prompt "$(PROMPT)"
+	@$(PY) -m cluster chat $(TARGET) --prompt "$$PROMPT"
 destroy: setup-$(TARGET)  ## Remove from TARGET exactly what deploy made
 	@$(PY) -m cluster destroy $(TARGET)
 loadtest: $(VENV)/loadtest.stamp  ## Locust traffic against TARGET; a report under reports/: make loadtest PROFILE=step
