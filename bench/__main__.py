@@ -22,6 +22,7 @@ SUITE = {
     "engine-runner": "bench.engine_runner",
     "engine-host-time": "bench.engine",
     "throughput": "bench.throughput",
+    "bucket-order": "bench.bucket_order",
     "lint": "bench.lint",
     "loadtest": "bench.loadtest",
 }

@@ -56,6 +56,8 @@ class Planned:
 
 def open_neuron(settings: Settings, *, stages: Stages, progress: Progress = silent) -> tuple[NeuronRunner, ModelFolder]:
     """The runner, with the model on the device. Raises SetupError; never compiles where artifacts are named."""
+    if _named_folder(settings) is not None:
+        plan(settings)  # before gigabytes are fetched; a checkpoint that comes with them is judged when it is there
     library = library_of(settings.neuron)
     versions = library.versions()
     if settings.neuron.library != LIBRARY:

@@ -89,9 +89,7 @@ def _open(url: str) -> ObjectStore:
     try:
         from obstore.store import LocalStore, S3Store
     except ImportError as error:
-        raise SetupError(
-            f"Artifacts need the extra `artifacts` ({error}): install trainium-chatbot[artifacts]."
-        ) from error
+        raise SetupError(f"Artifacts are moved by obstore ({error}): pip install obstore.") from error
     scheme, separator, _ = url.partition("://")
     if not separator:
         folder: ObjectStore = LocalStore(Path(url).expanduser().resolve(), mkdir=True)

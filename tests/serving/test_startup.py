@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Mapping
 
 import pytest
 
-from serving.engine.clock import VirtualClock
+from serving.engine.clock import RealClock, VirtualClock
 from serving.startup import Stages
+from serving.telemetry.metrics import Metric
 from tests.support.api import CountingSink
 
 
@@ -51,3 +54,18 @@ def test_a_stage_that_failed_has_not_passed_and_is_named(caplog: pytest.LogCaptu
         raise OSError("disk")
     assert stages.seconds == {}
     assert [r.__dict__["stage"] for r in caplog.records if "failed" in r.message] == ["artifacts"]
+
+
+def test_a_stage_that_hangs_is_named_by_the_timer() -> None:
+    told = threading.Event()
+
+    class Telling(CountingSink):
+        def set(self, metric: Metric, value: float, labels: Mapping[str, str] | None = None) -> None:
+            super().set(metric, value, labels)
+            told.set()
+
+    sink = Telling()
+    stages = Stages(sink, RealClock(), budget_s=0.01)
+    with stages.watched(), stages.timed("graphs"):
+        assert told.wait(30)
+    assert ("startup_over_budget_seconds", (("stage", "graphs"),)) in sink.gauges

@@ -155,3 +155,11 @@ def test_graphs_are_never_added_to_older_ones(model: Path, tmp_path: Path) -> No
     (tmp_path / "made").mkdir()
     with pytest.raises(SetupError, match="name a folder that does not"):
         compile_artifacts(neuron_settings(model), tmp_path / "made", with_checkpoint=False)
+
+
+async def test_a_plan_that_does_not_fit_is_refused_before_anything_is_fetched(model: Path, tmp_path: Path) -> None:
+    url = _artifacts(neuron_settings(model), tmp_path)
+    tight = neuron_settings(model, artifacts=url, core_memory_gib=0.0001, reserve_gib=0)
+    with pytest.raises(SetupError, match="do not fit on a NeuronCore"):
+        await assemble(tight, replica_id="r", sink=CountingSink())
+    assert not (tmp_path / "cache" / "neuron").exists()
