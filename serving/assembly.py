@@ -19,7 +19,7 @@ from serving.chat.vocabulary import Vocabulary, read_vocabulary
 from serving.engine.clock import Clock, RealClock
 from serving.engine.request import SamplingParams
 from serving.engine.runner import RunnerSpec
-from serving.engine.service import Engine, EngineLimits
+from serving.engine.service import LONGEST_STOP_S, Engine, EngineLimits
 from serving.errors import Unavailable
 from serving.model.folder import ModelFolder
 from serving.page.mount import mount_page
@@ -45,10 +45,13 @@ class Chatbot:
         """Raises Unavailable with the reason when no request would be accepted."""
         check_ready(self.engine)
 
-    async def close(self, *, drain_s: float) -> bool:
-        """Refuse what is new, wait for what is running, end the engine; whether all ended in time."""
+    async def close(self, *, drain_s: float, stop_s: float = LONGEST_STOP_S) -> bool:
+        """Refuse what is new, wait for what is running, end the engine; whether all ended in time.
+
+        A step that does not end within `stop_s` is left behind.
+        """
         drained = await self.engine.drain(drain_s)
-        await asyncio.to_thread(self.engine.stop)
+        await asyncio.to_thread(self.engine.stop, stop_s)
         return drained
 
 

@@ -19,10 +19,14 @@ import uvicorn
 from serving import setting_flags
 from serving.api.auth import require_keys
 from serving.assembly import Chatbot, assemble
+from serving.engine.service import LONGEST_STOP_S
 from serving.errors import SetupError
 from serving.settings import Settings
 from serving.telemetry.prometheus import PrometheusSink
 from serving.telemetry.request_log import JsonFormatter
+
+_LAST_BYTES_S = 10  # for clients to read the end of their answers
+_FORCED_STOP_S = 1.0  # for the step that runs at a second signal
 
 # Flags for what one changes most; everything else by --set.
 _FLAGS = {
@@ -54,14 +58,17 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     chatbot = await assemble(
         settings, replica_id=f"{socket.gethostname()}-{os.getpid()}", sink=sink, exposition=sink.exposition
     )
-    server = _Server(uvicorn.Config(chatbot.app, lifespan="off", log_config=None, access_log=False))
+    config = uvicorn.Config(
+        chatbot.app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=_LAST_BYTES_S
+    )
+    server = _Server(config)
     try:
         _stop_on_signals(server, chatbot, settings.engine.longest_answer_s)
         host, port = listener.getsockname()[:2]
         logging.getLogger(__name__).info("listening", extra={"url": f"http://{host}:{port}"})
         await server.serve(sockets=[listener])
     finally:
-        await chatbot.close(drain_s=0)
+        await chatbot.close(drain_s=0, stop_s=_FORCED_STOP_S if server.force_exit else LONGEST_STOP_S)
     return 0
 
 
@@ -79,7 +86,8 @@ def _stop_on_signals(server: uvicorn.Server, chatbot: Chatbot, longest_answer_s:
     stopping: list[asyncio.Task[None]] = []  # holds the task; a second signal finds it
 
     async def drain() -> None:
-        await chatbot.engine.drain(longest_answer_s)
+        # The engine ends before uvicorn does: uvicorn waits for streams, and those of a step that hangs end by this.
+        await chatbot.close(drain_s=longest_answer_s)
         server.should_exit = True
 
     def stop() -> None:

@@ -26,6 +26,7 @@ from serving.errors import Refused, Unavailable
 __all__ = ["Engine", "EngineLimits", "Figures", "Generation"]
 
 STOPPED = "The server stopped before this answer was complete; try again."
+LONGEST_STOP_S = 10.0  # for the step that runs when the engine is to stop; a usual one takes well under a second
 UNAVAILABLE_RETRY_S = 5.0  # a guess: another replica may answer, or this one is back
 
 _log = logging.getLogger(__name__)
@@ -149,14 +150,11 @@ class Engine:
             )
 
     def check_health(self) -> None:
-        """Raises Unavailable when the runner could not be reset, the thread is not running, or one step hangs.
-
-        A step hangs when it takes longer than a whole answer may.
-        """
+        """Raises Unavailable when the runner could not be reset, the thread is not running, or one step hangs."""
         if self._broken or not self._thread.is_alive():
             raise Unavailable("The model is not running here.", retry_after_s=UNAVAILABLE_RETRY_S)
         since_s = self._core.running_since_s
-        if since_s is not None and self._clock.now() - since_s > self._scheduler.limits.longest_answer_s:
+        if since_s is not None and self._clock.now() - since_s > self._scheduler.limits.longest_step_s:
             raise Unavailable("The model hangs here.", retry_after_s=UNAVAILABLE_RETRY_S)
 
     async def drain(self, timeout_s: float) -> bool:
@@ -170,13 +168,19 @@ class Engine:
             return False
         return True
 
-    def stop(self) -> None:
-        """End the thread after its current step; what has not ended fails, and the runner is closed. Idempotent."""
+    def stop(self, timeout_s: float = LONGEST_STOP_S) -> None:
+        """End the thread after its current step; what has not ended fails, and the runner is closed. Idempotent.
+
+        A step that does not end within `timeout_s` is left behind in its daemon thread, and the runner stays open.
+        """
         with self._work:
             repeated, self._stopping = self._stopping, True
             self._work.notify()
         if self._thread.ident is not None:  # started: the thread closes the runner
-            self._thread.join()
+            self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                _log.critical("a step did not end within %g s; it is left behind, and the runner stays open", timeout_s)
+                self._fail_the_rest()
         elif not repeated:
             self._runner.close()
 
@@ -214,6 +218,12 @@ class Engine:
             self._runner.close()
             self._core.observe(news)
 
+    def _fail_the_rest(self) -> None:
+        self._core.fail_all(STOPPED, retry_after_s=UNAVAILABLE_RETRY_S)
+        news = self._core.take_news()
+        self._route(news)
+        self._core.observe(news)
+
     def _wait_for_work(self) -> bool:
         """Sleep until there is work; False when it is time to stop."""
         with self._work:
@@ -233,7 +243,10 @@ class Engine:
     def _deliver(self, news: Sequence[News]) -> None:
         """On the event loop: hand each update to its stream."""
         for item in news:
-            self._streams[item.state].deliver(item.update)
+            stream = self._streams.get(item.state)
+            if stream is None:  # `stop` gave up on the thread, and the end that it sent overtook these tokens
+                continue
+            stream.deliver(item.update)
             if item.update.finished is not None:
                 del self._streams[item.state]
         if self._draining and not self._streams:

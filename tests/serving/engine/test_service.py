@@ -184,12 +184,12 @@ async def test_a_runner_that_cannot_be_reset_fails_everybody_and_the_engine_is_u
     assert runner.closed
 
 
-async def test_a_step_that_takes_longer_than_an_answer_may_is_unhealthy() -> None:
+async def test_a_step_that_takes_longer_than_one_may_is_unhealthy() -> None:
     runner, clock = GatedRunner(spec()), VirtualClock()
-    async with running(runner, limits(longest_answer_s=100.0), clock=clock) as engine:
+    async with running(runner, limits(longest_step_s=40.0), clock=clock) as engine:
         engine.submit([request()])
         await runner.stands()
-        clock.advance(99.0)
+        clock.advance(39.0)
         engine.check_health()
         clock.advance(2.0)
         with pytest.raises(Unavailable, match="hangs"):
@@ -243,6 +243,22 @@ async def test_drain_that_takes_too_long_says_so_and_stop_fails_the_rest() -> No
         assert (finished.reason, finished.error) == (FinishReason.FAILED, STOPPED)
         assert finished.retry_after_s == UNAVAILABLE_RETRY_S
     assert runner.closed
+
+
+async def test_stop_leaves_a_step_that_hangs_behind_and_fails_its_stream() -> None:
+    runner = GatedRunner(spec(slots=1))
+    async with running(runner) as engine:
+        generations = engine.submit([request(number=1, max_tokens=50), request(number=2)])
+        await runner.stands()
+        await asyncio.to_thread(engine.stop, 0.01)
+        for generation in generations:
+            _, finished = await asyncio.wait_for(read(generation), 10)
+            assert (finished.reason, finished.error) == (FinishReason.FAILED, STOPPED)
+            assert finished.retry_after_s == UNAVAILABLE_RETRY_S
+        assert not runner.closed
+        with pytest.raises(Unavailable):
+            engine.submit([request()])
+    assert runner.closed  # the step ended after all
 
 
 def on_start(engine: Engine) -> None:
