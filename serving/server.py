@@ -92,6 +92,7 @@ def _stop_on_signals(server: uvicorn.Server, chatbot: Chatbot, longest_answer_s:
 
     def stop() -> None:
         if stopping:
+            stopping[0].cancel()
             server.should_exit = server.force_exit = True
         else:
             stopping.append(loop.create_task(drain()))

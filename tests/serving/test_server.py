@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ import openai
 import pytest
 
 from serving.cli import main
+from serving.engine.service import LONGEST_STOP_S
 
 MODEL = "simulated-quick"
 USER: Any = [{"role": "user", "content": "Hi"}]
+LONG: Any = [{"role": "user", "content": "Hi " * 100}]  # beyond 200 positions, within 512
 PROFILE = """
 estimate: false
 source: made up
@@ -56,7 +59,13 @@ class _Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[_Server]:
-    (tmp_path / "quick.yaml").write_text(PROFILE)
+    with _listening(tmp_path, PROFILE) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _listening(tmp_path: Path, profile: str) -> Iterator[_Server]:
+    (tmp_path / "quick.yaml").write_text(profile)
     flags = ["--port=0", "--runner=simulated", "--slots=2", "--set=runner.positions=512", "--set=api.page=false"]
     with _running(*flags, f"--set=runner.profile={tmp_path / 'quick.yaml'}") as process:
         assert process.stderr is not None
@@ -122,6 +131,25 @@ def test_a_second_signal_does_not_wait_for_answers(server: _Server) -> None:
         pass
     server.terminate()
     assert server.last_words()[0] == 0
+
+
+def test_a_second_signal_does_not_wait_for_a_step_that_hangs(tmp_path: Path) -> None:
+    costs = "{slots: 8, positions: 200, seconds: 0.01}, {slots: 8, positions: 4096, seconds: 10000}"
+    profile = PROFILE.replace("{slots: 8, positions: 4096, seconds: 0.01}", costs)
+    with _listening(tmp_path, profile) as server:
+        stream = server.client.chat.completions.create(
+            model=MODEL, messages=LONG, stream=True, extra_body={"ignore_eos": True, "max_tokens": 20}
+        )
+        next(iter(stream))
+        server.terminate()
+        while httpx.get(f"{server.url}/ready").status_code == 200:
+            pass
+        server.terminate()
+        signalled_s = time.monotonic()
+        code, log = server.last_words()
+    assert code == 0
+    assert time.monotonic() - signalled_s < LONGEST_STOP_S  # what the first signal alone would have waited
+    assert any("left behind" in line["message"] for line in log)
 
 
 def test_a_busy_port_is_one_clear_sentence(capsys: pytest.CaptureFixture[str]) -> None:
