@@ -32,22 +32,39 @@ def test_a_replaced_file_of_the_same_size_counts(tmp_path: Path) -> None:
     assert (keys.owner("ann"), keys.owner("bob")) == (None, "bob")
 
 
-@pytest.mark.parametrize("damage", ["nonsense", ""])
+@pytest.mark.parametrize("damage", [b"nonsense", b"\xff"])
 def test_while_the_file_is_wrong_the_keys_before_stay_good(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = KeyFile(_write(tmp_path / "keys", "ann"))
-    (tmp_path / "keys").write_text(damage)
+    (tmp_path / "keys").write_bytes(damage)
     assert [keys.owner("ann"), keys.owner("ann")] == ["ann", "ann"]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     _write(tmp_path / "keys", "bob")
     assert keys.owner("bob") == "bob"
 
 
-def test_while_the_file_is_missing_the_keys_before_stay_good(tmp_path: Path) -> None:
+def test_while_the_file_is_missing_the_keys_before_stay_good(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     keys = KeyFile(_write(tmp_path / "keys", "ann"))
     (tmp_path / "keys").unlink()
-    assert keys.owner("ann") == "ann"
+    assert [keys.owner("ann"), keys.owner("ann")] == ["ann", "ann"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    _write(tmp_path / "keys", "bob")
+    assert (keys.owner("ann"), keys.owner("bob")) == (None, "bob")
+
+
+@pytest.mark.parametrize("names", [[], ["bob"]])
+def test_a_key_that_was_taken_out_is_no_longer_good_even_when_it_was_the_last(tmp_path: Path, names: list[str]) -> None:
+    keys = KeyFile(_write(tmp_path / "keys", "ann"))
+    _write(tmp_path / "keys", *names)
+    assert keys.owner("ann") is None
+
+
+def test_while_a_key_is_replaced_both_of_one_name_are_good(tmp_path: Path) -> None:
+    lines = [f"ann:{hashlib.sha256(key).hexdigest()}\n" for key in (b"old", b"new")]
+    (tmp_path / "keys").write_text("".join(lines))
+    keys = KeyFile(tmp_path / "keys")
+    assert (keys.owner("old"), keys.owner("new")) == ("ann", "ann")
 
 
 @pytest.mark.parametrize("content", ["ann:123", "ann", "ann:" + "g" * 64, "", "# none"])
