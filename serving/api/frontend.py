@@ -16,7 +16,7 @@ from serving.api.responses import StreamedAnswer, WholeAnswer
 from serving.api.shapes import ChatShape, CompletionShape, Head, Shape
 from serving.chat.answer import Answer, Choice, Generation
 from serving.chat.prompt import PromptEncoder, answer_budget
-from serving.chat.stream import TextStream
+from serving.chat.stream import StopTables, TextStream, stop_tables
 from serving.chat.vocabulary import Vocabulary
 from serving.engine.clock import Clock
 from serving.engine.request import GenerationRequest, SamplingParams
@@ -121,6 +121,7 @@ class Frontend:
         self, endpoint: _Endpoint, asked: Asked, caller: Caller, prompts: Sequence[Prompt], *, arrived_s: float
     ) -> WholeAnswer | StreamedAnswer:
         answer_id = f"{endpoint.id_prefix}-{uuid.uuid4().hex}"
+        stops = stop_tables(asked.stops)
         generations = self._engine.submit(self._requests(endpoint, asked, prompts, answer_id))
         call = Call(
             caller=caller,
@@ -132,7 +133,7 @@ class Frontend:
             user=asked.user,
             shape=self._shape(endpoint, asked, answer_id, choices=len(generations)),
             answer=Answer(
-                [Choice(i, generation, self._text(endpoint, asked)) for i, generation in enumerate(generations)],
+                [Choice(i, generation, self._text(endpoint, asked, stops)) for i, generation in enumerate(generations)],
                 on_end=lambda _: self._on_finished(call.record(self._clock.now())),
             ),
         )
@@ -154,9 +155,9 @@ class Frontend:
             usage=asked.usage_in_stream,
         )
 
-    def _text(self, endpoint: _Endpoint, asked: Asked) -> TextStream:
+    def _text(self, endpoint: _Endpoint, asked: Asked, stops: StopTables) -> TextStream:
         return TextStream(
-            self._vocabulary, stops=asked.stops, min_tokens=asked.min_tokens, continues=endpoint.continues_its_prompt
+            self._vocabulary, stops=stops, min_tokens=asked.min_tokens, continues=endpoint.continues_its_prompt
         )
 
     def _requests(

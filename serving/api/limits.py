@@ -95,9 +95,14 @@ def sampling(asked: Asked, spec: RunnerSpec, *, defaults: SamplingParams, choice
 def _logit_bias(asked: dict[str, float], spec: RunnerSpec) -> dict[int, float]:
     biases: dict[int, float] = {}
     for key, bias in asked.items():
-        if not (key.isascii() and key.isdigit() and int(key) < spec.vocabulary):
+        if not _is_token_id(key, spec):
             raise InvalidRequest(
-                f"logit_bias: {key!r} is no token id; they go from 0 to {spec.vocabulary - 1}.", param="logit_bias"
+                f"logit_bias: {key[:32]!r} is no token id; they go from 0 to {spec.vocabulary - 1}.", param="logit_bias"
             )
         biases[int(key)] = bias
     return biases
+
+
+def _is_token_id(key: str, spec: RunnerSpec) -> bool:
+    # The length comes first: int() refuses thousands of digits with an error of its own.
+    return len(key) <= len(str(spec.vocabulary)) and key.isascii() and key.isdigit() and int(key) < spec.vocabulary

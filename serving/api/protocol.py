@@ -46,6 +46,7 @@ TokenIds = Annotated[list[int], Field(fail_fast=True)]
 MOST_BIASES = 1024
 MOST_FIELDS = 64
 MOST_PROMPTS = 128
+LONGEST_STOP_CHARACTERS = 1024
 
 
 class _Wire(BaseModel):
@@ -127,12 +128,14 @@ class _Generating(_Wire):
 
     @field_validator("stop")
     @classmethod
-    def _at_most_four(cls, stop: str | list[str]) -> str | list[str]:
+    def _few_and_short(cls, stop: str | list[str]) -> str | list[str]:
         stops = [stop] if isinstance(stop, str) else stop
         if len(stops) > 4:
             raise ValueError("at most 4 stop strings are allowed")
         if "" in stops:
             raise ValueError("a stop string must not be empty")
+        if max(map(len, stops), default=0) > LONGEST_STOP_CHARACTERS:
+            raise ValueError(f"a stop string may have at most {LONGEST_STOP_CHARACTERS} characters")
         return stop
 
     @model_validator(mode="after")

@@ -35,15 +35,23 @@ class Detokenizer:
         return self._utf8.decode(b"", final=True)
 
 
+StopTables = Sequence[tuple[str, Sequence[int]]]
+
+
+def stop_tables(stops: Sequence[str]) -> StopTables:
+    """Knuth, Morris and Pratt's table for each stop string; one set serves every choice of a request."""
+    return [(stop, _failure_table(stop)) for stop in stops]
+
+
 class StopStrings:
     """Finds the stop string that is complete first, and holds back what may still become one.
 
-    Knuth, Morris and Pratt's automaton for each: the work per character does not grow with a stop string's length.
+    The work per character does not grow with a stop string's length.
     Of several that are complete at the same character the longest counts, so the answer is cut where the earliest begins.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = [(stop, _failure_table(stop)) for stop in stops]
+    def __init__(self, stops: StopTables) -> None:
+        self._stops = stops
         self._matched = [0] * len(stops)  # characters of each that the text ends with
         self._held = ""
 
@@ -94,7 +102,7 @@ class TextStream:
     """Both together, for one answer."""
 
     def __init__(
-        self, vocabulary: Vocabulary, *, stops: Sequence[str] = (), min_tokens: int = 0, continues: bool = False
+        self, vocabulary: Vocabulary, *, stops: StopTables = (), min_tokens: int = 0, continues: bool = False
     ) -> None:
         self._detokenizer = Detokenizer(vocabulary, continues=continues)
         self._stop_strings = StopStrings(stops) if stops else None

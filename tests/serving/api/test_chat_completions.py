@@ -7,6 +7,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
+from serving.chat.stream import stop_tables
 from serving.engine.request import FinishReason, Token
 from serving.errors import QueueFull, Unavailable
 from tests.support import asgi
@@ -168,6 +169,19 @@ async def test_a_stop_string_ends_the_answer_before_it_and_frees_the_slot() -> N
     assert chunks[-1].choices[0].finish_reason == "stop"
     assert generation.aborted is STOP
     assert api.records[0].completion_tokens == len(api.ids("the E")) + 2  # up to and with the D
+
+
+async def test_stop_strings_are_prepared_once_for_all_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[Any] = []
+
+    def counted(stops: Any) -> Any:
+        prepared.append(stops)
+        return stop_tables(stops)
+
+    monkeypatch.setattr("serving.api.frontend.stop_tables", counted)
+    answer = await _ask(ScriptedApi(), "aEND", "b", n=2, stop=["END"])
+    assert [choice.message.content for choice in answer.choices] == ["a", "b"]
+    assert prepared == [("END",)]
 
 
 async def test_the_engines_length_is_openais_length() -> None:

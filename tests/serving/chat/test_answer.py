@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.chat.answer import Answer, Choice, Delta
-from serving.chat.stream import TextStream
+from serving.chat.stream import TextStream, stop_tables
 from serving.chat.vocabulary import Vocabulary, read_vocabulary
 from serving.engine.request import FinishReason, GenerationRequest
 from serving.errors import GenerationFailed
@@ -30,7 +30,7 @@ class _Asked:
     def __init__(self, choices: int = 1, *, stops: Sequence[str] = ()) -> None:
         self.generations = [ScriptedGeneration(GenerationRequest(str(i), (1,), 9)) for i in range(choices)]
         self.ends = 0
-        texts = [TextStream(_vocabulary(), stops=stops) for _ in range(choices)]
+        texts = [TextStream(_vocabulary(), stops=stop_tables(stops)) for _ in range(choices)]
         self.answer = Answer(
             [Choice(i, *both) for i, both in enumerate(zip(self.generations, texts, strict=True))], on_end=self._ended
         )

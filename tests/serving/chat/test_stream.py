@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from serving.chat.stream import Detokenizer, StopStrings, TextStream
+from serving.chat.stream import Detokenizer, StopStrings, TextStream, stop_tables
 from serving.chat.vocabulary import Vocabulary, read_vocabulary
 from tests.support import tokenizers
 
@@ -83,7 +83,7 @@ _STOPS = st.lists(st.text("ab.", min_size=1, max_size=5), min_size=1, max_size=4
 
 @given(_TEXTS, _STOPS)
 def test_text_is_cut_at_the_first_complete_stop_string_however_it_arrives(texts: list[str], stops: list[str]) -> None:
-    matcher, shown, stopped = StopStrings(stops), "", False
+    matcher, shown, stopped = StopStrings(stop_tables(stops)), "", False
     for text in texts:
         piece, stopped = matcher.push(text)
         shown += piece
@@ -95,7 +95,7 @@ def test_text_is_cut_at_the_first_complete_stop_string_however_it_arrives(texts:
 @given(_TEXTS, _STOPS)
 def test_no_text_is_shown_that_a_later_cut_takes_back(texts: list[str], stops: list[str]) -> None:
     whole, _ = _cut("".join(texts), stops)
-    matcher, shown = StopStrings(stops), ""
+    matcher, shown = StopStrings(stop_tables(stops)), ""
     for text in texts:
         piece, stopped = matcher.push(text)
         shown += piece
@@ -104,15 +104,22 @@ def test_no_text_is_shown_that_a_later_cut_takes_back(texts: list[str], stops: l
             break
 
 
+def test_answers_that_share_their_tables_do_not_share_what_they_have_seen() -> None:
+    tables = stop_tables(["END"])
+    one, other = StopStrings(tables), StopStrings(tables)
+    assert (one.push("EN"), other.push("D")) == (("", False), ("D", False))
+    assert one.push("D") == ("", True)
+
+
 def test_what_turns_out_not_to_be_a_stop_string_is_released_at_once() -> None:
-    matcher = StopStrings(["END"])
+    matcher = StopStrings(stop_tables(["END"]))
     assert matcher.push("the E") == ("the ", False)
     assert matcher.push("N") == ("", False)
     assert matcher.push("O") == ("ENO", False)
 
 
 def test_a_very_long_stop_string_costs_no_more_per_character() -> None:
-    matcher = StopStrings(["a" * 100_000 + "b"])
+    matcher = StopStrings(stop_tables(["a" * 100_000 + "b"]))
     shown, stopped = matcher.push("a" * 300_000)
     assert (len(shown), stopped) == (200_000, False)
 
@@ -129,13 +136,13 @@ def _stream(text: str, **options: object) -> tuple[str, bool]:
 
 
 def test_a_stop_string_across_token_borders_is_found() -> None:
-    assert _stream("see the 🙂 end", stops=["e 🙂"]) == ("see th", True)
+    assert _stream("see the 🙂 end", stops=stop_tables(["e 🙂"])) == ("see th", True)
 
 
 def test_held_back_text_comes_at_the_end() -> None:
-    assert _stream("see the", stops=["the end"]) == ("see the", False)
+    assert _stream("see the", stops=stop_tables(["the end"])) == ("see the", False)
 
 
 @pytest.mark.parametrize(("min_tokens", "shown"), [(0, ""), (1, "a"), (2, "aa")])
 def test_the_least_tokens_are_not_searched_for_stop_strings(min_tokens: int, shown: str) -> None:
-    assert _stream("aaa", stops=["a"], min_tokens=min_tokens) == (shown, True)
+    assert _stream("aaa", stops=stop_tables(["a"]), min_tokens=min_tokens) == (shown, True)
