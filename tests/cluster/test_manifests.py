@@ -71,7 +71,7 @@ def by_kind(folder: str) -> dict[str, Manifest]:
     return {f"{m.kind} {m.name}": m for m in render(MANIFESTS / "clusters" / folder, EXAMPLES)}
 
 
-def test_rehearsal_and_eks_differ_only_in_images_and_runner() -> None:
+def test_rehearsal_and_eks_differ_only_in_images_runner_and_its_model() -> None:
     eks, rehearsal = by_kind("eks"), by_kind("rehearsal")
     assert set(eks) == set(rehearsal)
     assert [key for key in eks if eks[key].value != rehearsal[key].value] == ["RayService chatbot"]
@@ -81,6 +81,14 @@ def test_rehearsal_and_eks_differ_only_in_images_and_runner() -> None:
         ("CHATBOT_NEURON_IMAGE", "chatbot-neuron:rehearsal"),
     ):
         ours = ours.replace(EXAMPLES[placeholder], tag)
+    for name, value in (
+        ("CHATBOT_MODEL__NAME", "Mistral-7B-Instruct-v0.3"),
+        ("CHATBOT_MODEL__CACHE_DIR", "/models"),
+        ("CHATBOT_NEURON__ARTIFACTS", EXAMPLES["CHATBOT_ARTIFACTS"]),
+    ):
+        entry = repr({"name": name, "value": value})
+        assert ours.count(entry) == 2, f"head and worker both need {name}"
+        ours = ours.replace(f", {entry}", "")
     assert ours.replace("'value': 'neuron'", "'value': 'simulated'") == theirs
 
 

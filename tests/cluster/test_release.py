@@ -25,6 +25,7 @@ VARIABLES = {
     "KARPENTER_NODE_ROLE": "eks-workshop-node",
     "CHATBOT_CPU_IMAGE": "registry.invalid/chatbot-cpu:0.1.0",
     "CHATBOT_NEURON_IMAGE": "registry.invalid/chatbot-neuron:0.1.0",
+    "CHATBOT_ARTIFACTS": "s3://models.invalid/mistral",
 }
 
 
