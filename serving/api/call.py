@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from serving.api.shapes import Shape, Usage
 from serving.engine.request import Timings
+from serving.errors import http_answer
 from serving.telemetry.request_log import RequestRecord
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Call:
             request_id=self.caller.request_id,
             answer_id=self.answer_id,
             endpoint=self.endpoint,
-            status=499 if self.left else 200 if failure is None or self.started else 500,
+            status=499 if self.left else 200 if failure is None or self.started else http_answer(failure).status,
             finish_reason=",".join(end.reason.value for end in ends),
             choices=len(self.answer.choices),
             streamed=self.streamed,

@@ -134,6 +134,7 @@ class Frontend:
             shape=self._shape(endpoint, asked, answer_id, choices=len(generations)),
             answer=Answer(
                 [Choice(i, generation, self._text(endpoint, asked, stops)) for i, generation in enumerate(generations)],
+                answer_id=answer_id,
                 on_end=lambda _: self._on_finished(call.record(self._clock.now())),
             ),
         )

@@ -18,7 +18,7 @@ from serving.api.call import Call
 from serving.api.failures import error_object
 from serving.api.shapes import event
 from serving.chat.answer import Delta
-from serving.errors import GenerationFailed
+from serving.errors import GenerationFailed, Unavailable
 
 HEARTBEAT = b": still working\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -27,7 +27,10 @@ _FOREVER_S = 3600.0  # the engine ends every answer long before
 
 @asynccontextmanager
 async def connection(receive: Receive, call: Call) -> AsyncIterator[None]:
-    """Abort `call` when its client leaves, and in any case at the end."""
+    """Abort `call` when its client leaves, and in any case at the end.
+
+    What becomes of the answer after the client has left is no failure: there is nobody to tell.
+    """
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -40,6 +43,9 @@ async def connection(receive: Receive, call: Call) -> AsyncIterator[None]:
     except asyncio.CancelledError:  # Ray Serve cancels the handler of a client who left
         call.client_left()
         raise
+    except (GenerationFailed, Unavailable):
+        if not call.left:
+            raise
     finally:
         watcher.cancel()
         call.answer.abort()
@@ -53,7 +59,7 @@ class WholeAnswer(Response):
         self._call = call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Gather and send. Raises GenerationFailed."""
+        """Gather and send. Raises GenerationFailed or Unavailable."""
         call = self._call
         choices: list[list[Delta]] = [[] for _ in call.answer.choices]
         async with connection(receive, call):
@@ -78,7 +84,7 @@ class StreamedAnswer(Response):
         self._usage = usage
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait for the first token, then write. Raises GenerationFailed before the status line."""
+        """Wait for the first token, then write. Raises GenerationFailed or Unavailable before the status line."""
         async with connection(receive, self._call):
             deltas = await self._call.answer.take(self._first_byte_wait_s)
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -91,7 +97,7 @@ class StreamedAnswer(Response):
         try:
             while not answer.complete:
                 await _send(send, self._frames(await answer.take(self._heartbeat_s)))
-        except GenerationFailed as failure:
+        except (GenerationFailed, Unavailable) as failure:
             await _send(send, event(error_object(failure)), more=False)
             return
         ending = shape.usage_frame(self._call.usage) if self._usage else b""

@@ -8,13 +8,18 @@ recorded, when the engine has said the last word on each of its generations, wha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from serving.chat.stream import TextStream
 from serving.engine.request import Finished, FinishReason, Token, Update
-from serving.errors import GenerationFailed
+from serving.errors import GenerationFailed, Unavailable
+
+_INTERNAL = "The server failed on this answer; the log has the details under its id."
+
+_log = logging.getLogger(__name__)
 
 
 class Generation(Protocol):
@@ -51,14 +56,14 @@ class Choice:
         """The delta of an update; None for what the engine still says after a stop string.
 
         Aborts the generation when a stop string is complete; tokens after that one are not counted.
-        Raises GenerationFailed when the generation failed or was cancelled.
+        Raises GenerationFailed when the generation failed or was cancelled, Unavailable when nothing was wrong with it.
         """
         over = self._text.stopped
         self.finished = update.finished or self.finished
         if over:
             return None
         if self.finished is not None and self.finished.reason in (FinishReason.FAILED, FinishReason.CANCELLED):
-            raise GenerationFailed(self.finished.error or "The answer was cancelled before it was complete.")
+            raise _failure(self.finished)
         text, tokens = self._read(update.tokens)
         self.completion_tokens += len(tokens)
         if self.finished is not None:
@@ -79,13 +84,21 @@ class Choice:
         return "".join(texts), tokens
 
 
+def _failure(finished: Finished) -> GenerationFailed | Unavailable:
+    message = finished.error or "The answer was cancelled before it was complete."
+    if finished.retry_after_s is not None:
+        return Unavailable(message, retry_after_s=finished.retry_after_s)
+    return GenerationFailed(message)
+
+
 class Answer:
     """All choices of one request."""
 
-    def __init__(self, choices: Sequence[Choice], *, on_end: Callable[[Answer], None]) -> None:
+    def __init__(self, choices: Sequence[Choice], *, answer_id: str, on_end: Callable[[Answer], None]) -> None:
         """Start the pumps on the running loop; `on_end` is called once, when the last generation has ended."""
         self.choices = choices
-        self.failure: GenerationFailed | None = None
+        self.failure: GenerationFailed | Unavailable | None = None
+        self._id = answer_id
         self._deltas: list[Delta] = []
         self._running = len(choices)
         self._waiter: asyncio.Future[None] | None = None  # None while nobody waits
@@ -112,7 +125,7 @@ class Answer:
     async def take(self, timeout_s: float) -> list[Delta]:
         """What has come, as soon as anything has; empty after `timeout_s`, or when nothing more will come.
 
-        Raises GenerationFailed once a choice has failed, after everything that came before it.
+        Raises GenerationFailed or Unavailable once a choice has failed, after everything that came before it.
         """
         if not self._deltas and self._running and self.failure is None:
             await self._wait(timeout_s)
@@ -160,6 +173,9 @@ class Answer:
         try:
             async for update in choice.generation:
                 self._accept(choice, update)
+        except Exception:  # noqa: BLE001 - a bug must end as an error, and not as an answer that looks complete
+            _log.exception("answer failed unforeseen", extra={"answer_id": self._id, "choice": choice.index})
+            self._fail(GenerationFailed(_INTERNAL))
         finally:
             self._running -= 1
             self._wake()
@@ -174,11 +190,14 @@ class Answer:
     def _accept(self, choice: Choice, update: Update) -> None:
         try:
             delta = choice.accept(update)
-        except GenerationFailed as failure:
-            self.failure = self.failure or failure
-            self.abort()  # one of n failed, so the answer did
-        else:
-            if delta is None:
-                return
+        except (GenerationFailed, Unavailable) as failure:
+            self._fail(failure)
+            return
+        if delta is not None:
             self._deltas.append(delta)
+            self._wake()
+
+    def _fail(self, failure: GenerationFailed | Unavailable) -> None:
+        self.failure = self.failure or failure
+        self.abort()  # one of n failed, so the answer did
         self._wake()

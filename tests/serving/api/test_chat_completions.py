@@ -8,11 +8,11 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from serving.chat.stream import stop_tables
-from serving.engine.request import FinishReason, Token
+from serving.engine.request import Finished, FinishReason, Token, Update
 from serving.errors import QueueFull, Unavailable
 from tests.support import asgi
 from tests.support.api import ScriptedApi
-from tests.support.scripted_engine import ScriptedGeneration
+from tests.support.scripted_engine import TIMINGS, ScriptedGeneration
 
 USER: Any = [{"role": "user", "content": "Hi"}]
 STOP, LENGTH = FinishReason.STOP, FinishReason.LENGTH
@@ -234,6 +234,45 @@ async def test_an_early_failure_is_a_status_line(stream: bool) -> None:
     assert api.records[0].status == 500
 
 
+def _expire(generation: ScriptedGeneration) -> None:
+    """As the engine ends what found no slot in time."""
+    expiry = Finished(FinishReason.FAILED, TIMINGS, "No slot came free within 30 s.", retry_after_s=2.5)
+    generation._updates.put_nowait(Update((), expiry))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_wait_that_expires_in_the_queue_is_a_503_with_the_time_to_wait(stream: bool) -> None:
+    api = ScriptedApi()
+    asked = asyncio.create_task(api.openai().chat.completions.create(model="scripted", messages=USER, stream=stream))
+    _expire(*await api.engine.next_generations())
+    with pytest.raises(openai.InternalServerError, match="No slot came free") as raised:
+        await asked
+    assert raised.value.status_code == 503
+    assert raised.value.response.headers["retry-after"] == "3"
+    assert api.records[0].status == 503
+
+
+async def test_a_wait_that_expires_after_the_status_line_is_an_event_of_the_retryable_type() -> None:
+    api = ScriptedApi(first_byte_wait_s=0)
+    body = {"model": "scripted", "messages": USER, "stream": True}
+    async with api.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        _expire(*api.engine.generations)
+        lines = [line async for line in answer.aiter_lines() if line]
+    assert '"type":"service_unavailable_error"' in lines[-1]
+    assert (api.records[0].status, api.records[0].error) == (200, "No slot came free within 30 s.")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_bug_before_the_first_token_is_a_500_and_no_empty_answer(stream: bool) -> None:
+    api = ScriptedApi()
+    asked = asyncio.create_task(api.openai().chat.completions.create(model="scripted", messages=USER, stream=stream))
+    (generation,) = await api.engine.next_generations()
+    generation.say(10**9)  # no such token
+    with pytest.raises(openai.InternalServerError, match="The server failed on this answer"):
+        await asked
+    assert [record.status for record in api.records] == [500]
+
+
 async def test_a_late_failure_is_an_error_event_and_no_done() -> None:
     api = ScriptedApi(first_byte_wait_s=0)
     body = {"model": "scripted", "messages": USER, "stream": True}
@@ -294,6 +333,7 @@ async def test_a_client_that_leaves_a_stream_ends_its_generations() -> None:
     assert [generation.aborted for generation in generations] == [FinishReason.CANCELLED] * 2
     await asyncio.sleep(0)
     assert api.records[0].status == 499
+    assert api.sink.counted == {}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -305,6 +345,7 @@ async def test_a_client_that_leaves_before_the_first_token_ends_its_generation(s
     await exchange.aclose()
     assert generation.aborted is FinishReason.CANCELLED
     assert api.records[0].status == 499
+    assert api.sink.counted == {}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -319,3 +360,4 @@ async def test_a_server_that_cancels_its_handler_ends_the_generation(stream: boo
     assert generation.aborted is FinishReason.CANCELLED
     await asyncio.sleep(0)
     assert api.records[0].status == 499
+    assert api.sink.counted == {}

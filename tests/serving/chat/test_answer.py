@@ -32,7 +32,9 @@ class _Asked:
         self.ends = 0
         texts = [TextStream(_vocabulary(), stops=stop_tables(stops)) for _ in range(choices)]
         self.answer = Answer(
-            [Choice(i, *both) for i, both in enumerate(zip(self.generations, texts, strict=True))], on_end=self._ended
+            [Choice(i, *both) for i, both in enumerate(zip(self.generations, texts, strict=True))],
+            answer_id="answer-1",
+            on_end=self._ended,
         )
 
     def _ended(self, answer: Answer) -> None:
@@ -120,6 +122,19 @@ async def test_a_failure_comes_after_what_came_before_it_and_ends_the_others() -
     await _settle()
     assert asked.ends == 1
     assert not asked.answer.complete
+
+
+async def test_a_bug_is_logged_and_fails_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    asked = _Asked(choices=2)
+    asked.generations[0].say(10**9)  # no such token: the vocabulary's table ends before it
+    with pytest.raises(GenerationFailed, match="The server failed on this answer"):
+        await asked.answer.take(60)
+    assert [generation.aborted for generation in asked.generations] == [FinishReason.CANCELLED] * 2
+    await _settle()
+    assert (asked.ends, asked.answer.complete) == (1, False)
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[0] is IndexError
 
 
 async def test_a_cancelled_generation_is_no_answer() -> None:
