@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.targets import Options
+from cluster.targets.local.serve_config import load_serve_config
 from serving.app import build_app, deployment_options, target_ongoing_requests
 from serving.errors import SetupError
 from serving.settings import load
@@ -62,3 +64,17 @@ def test_build_app_makes_one_deployment_of_that_name() -> None:
 def test_build_app_names_a_wrong_setting() -> None:
     with pytest.raises(SetupError, match=r"runner\.slotz"):
         build_app({"runner": {"slotz": 8}})
+
+
+def test_derived_numbers_follow_the_command_line_on_one_machine() -> None:
+    said = {"runner": {"slots": 32}, "engine": {"queue_length": 64, "longest_answer_s": 600}}
+    config = load_serve_config(Options(settings=said))
+    (application,) = config["applications"]
+    (written,) = application["deployments"]
+    options = deployment_options(load(application["args"]))
+    effective = {**options, **written}
+    for name in ("max_ongoing_requests", "max_queued_requests", "graceful_shutdown_timeout_s"):
+        assert effective[name] == options[name], name
+    target = options["autoscaling_config"]["target_ongoing_requests"]
+    assert effective["autoscaling_config"]["target_ongoing_requests"] == target
+    assert config["http_options"]["request_timeout_s"] == 630

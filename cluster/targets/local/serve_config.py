@@ -25,7 +25,24 @@ def load_serve_config(options: Options, folder: Path = SERVE_FOLDER) -> Config:
     args = {group: values for group, values in options.settings.items() if group != "deployment"}
     name = application(config)["name"]
     patch = {"name": name, "args": args, "deployments": [{"name": "Chat", **deployment}]}
-    return cast(Config, merge(config, {"applications": [patch]}))
+    config = merge(config, {"applications": [patch]})
+    return cast(Config, merge(derived(config), config))
+
+
+def derived(config: Config) -> Config:
+    """What follows from the settings but only the config can say: serving/app.py's formulas, held to them by a test."""
+    args = application(config).get("args", {})
+    try:
+        slots = int(args.get("runner", {}).get("slots", 8))
+        longest_answer_s = float(args.get("engine", {}).get("longest_answer_s", 300))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"runner.slots and engine.longest_answer_s must be numbers ({error}).") from error
+    scaling = {"target_ongoing_requests": 0.75 * slots}
+    chat = {"name": "Chat", "autoscaling_config": scaling}
+    return {
+        "http_options": {"request_timeout_s": longest_answer_s + 30},
+        "applications": [{"name": application(config)["name"], "deployments": [chat]}],
+    }
 
 
 def merge(base: Any, patch: Any) -> Any:

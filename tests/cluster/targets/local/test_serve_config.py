@@ -24,7 +24,6 @@ def test_one_machine_listens_on_loopback_and_asks_for_no_accelerator() -> None:
 def test_what_local_does_not_say_is_the_one_serve_configs() -> None:
     config = load_serve_config(Options())
     assert application(config)["import_path"] == "serving.app:build_app"
-    assert chat(config)["max_ongoing_requests"] == 124
     assert chat(config)["autoscaling_config"]["target_ongoing_requests"] == 6
 
 
