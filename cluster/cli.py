@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -49,7 +50,12 @@ def main(argv: Sequence[str]) -> int:
     """Run one command; a user's mistake is one sentence on stderr, never a traceback."""
     args = build_parser().parse_args(argv)
     try:
-        return cast(int, args.run(args))
+        code = cast(int, args.run(args))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough; the exit's own flush must not say it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
