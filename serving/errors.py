@@ -70,7 +70,7 @@ class QueueFull(Refused):
 
 
 class Unavailable(Refused):
-    """Starting, draining or unhealthy."""
+    """Starting, draining or unhealthy, or no slot came free in time."""
 
 
 class GenerationFailed(ChatbotError):

@@ -119,7 +119,9 @@ class EngineSettings(_Group):
         description="From acceptance, waiting included, to the last token; drain and every grace period derive from it.",
     )
     longest_wait_s: float = Field(
-        60.0, gt=0, description="In the queue; past it a request fails instead of waiting on."
+        9.0,
+        gt=0,
+        description="In the queue; past it a request is refused with 503. Below api.first_byte_wait_s, so that it is a status line.",
     )
     prefill_budget_tokens: int = Field(
         128, ge=1, description="Prompt tokens computed between two decodes, so that no stream stalls."
