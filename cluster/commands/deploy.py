@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and operands."""
     parser.add_argument("target", nargs="?", default="local", metavar="TARGET", help="where (%(default)s)")
     local = parser.add_argument_group("on this machine")
-    local.add_argument("--port", type=int, help="port of the HTTP face, instead of the Serve config's 8000")
+    local.add_argument("--port", type=_port, help="port of the HTTP face, instead of the Serve config's 8000")
     local.add_argument(
         "--set",
         action="append",
@@ -79,3 +79,9 @@ def _settings(assignments: list[str]) -> dict[str, dict[str, Any]]:
         except yaml.YAMLError as error:
             raise Refused(f"--set {assignment}: the value is not YAML.") from error
     return nested
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no TCP port: choose one from 1 to 65535")
+    return int(text)

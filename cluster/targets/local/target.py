@@ -49,7 +49,11 @@ class LocalTarget:
         self._port = int(config["http_options"]["port"])
 
     def up(self) -> None:
-        """Model, Ray, Serve, one chat request. What an interrupted or failed one has started is removed again."""
+        """Model, Ray, Serve, one chat request.
+
+        An interrupted or failed first deploy is removed again; a failed change of the config leaves Ray standing with
+        what Serve made of it, and the next deploy gives Serve its config anew.
+        """
         with self._folder.locked():
             if not self._taken_over():
                 self._refuse_a_busy_port()
@@ -62,9 +66,10 @@ class LocalTarget:
         if state is None:
             return False
         if state.config != digest(self._config):
+            self._prepare_model()
             self._deploy(state, APPLICATION_STARTS_S)
             return True
-        if is_ready(state.base_url):
+        if self._answers(state):
             self._tell("Nothing has changed: the chatbot stands, and it answers")
             return True
         try:
@@ -125,6 +130,14 @@ class LocalTarget:
         self._remove()
         return None
 
+    def _answers(self, state: State) -> bool:
+        """Whether Serve is content and the front door leads to a replica that is ready."""
+        try:
+            running = self._dashboard(state).status(self._application).status == "RUNNING"
+        except httpx.HTTPError:
+            return False
+        return running and is_ready(state.base_url)
+
     def _launch(self) -> str:
         """What a running Ray cannot take over."""
         ours = {name: value for name, value in self._environment.items() if name.startswith("CHATBOT_")}
@@ -140,10 +153,11 @@ class LocalTarget:
             return
         self._tell("Preparing the model")
         name = self._argument("model", "name", default="smollm2-135m-instruct")
-        if Path(name).is_dir():
-            return
+        environment = self._child_environment()
+        if cache_dir := self._argument("model", "cache_dir", default=""):
+            environment["CHATBOT_MODEL__CACHE_DIR"] = cache_dir
         command = [sys.executable, "-m", "serving", "model", "prepare", name]
-        if subprocess.run(command, cwd=PROJECT, env=self._child_environment(), check=False, stdout=2).returncode:
+        if subprocess.run(command, cwd=PROJECT, env=environment, check=False, stdout=2).returncode:
             raise Refused("The model could not be prepared, for the reason above: mend it and deploy again.")
 
     def _start_ray(self) -> State:
@@ -182,7 +196,8 @@ class LocalTarget:
         self._wait(state, RAY_STARTS_S, lambda: None if dashboard.is_up() else "Ray starts")
         if state.config != digest(self._config):
             self._tell("Giving Serve the config")
-            dashboard.put(self._config)
+            write_state(self._folder.state, replace(state, config=""))  # from here on nobody knows what Serve has
+            give(dashboard, self._config)
         self._tell("Starting the chatbot")
         self._wait(state, limit_s, lambda: self._missing(state, dashboard))
         self._tell("Asking it something")
@@ -255,3 +270,14 @@ class LocalTarget:
 
     def _argument(self, group: str, name: str, *, default: str) -> Any:
         return argument(self._config, group, name, environment=self._environment, default=default)
+
+
+def give(dashboard: Dashboard, config: Config) -> None:
+    """Give Serve its config. Raises Refused with Serve's own reason, NotReady when it does not answer."""
+    try:
+        dashboard.put(config)
+    except httpx.HTTPStatusError as error:
+        lines = error.response.text.strip().splitlines() or [str(error)]
+        raise Refused(f"Serve does not take the config: {lines[-1][:500]}") from error
+    except httpx.HTTPError as error:
+        raise NotReady(f"Serve did not take the config in time ({error!r}): deploy again.") from error
