@@ -144,7 +144,7 @@ class ApiSettings(_Group):
     longest_body_bytes: int = Field(1_048_576, ge=1024, description="Larger request bodies are refused with 413.")
     api_keys_file: Path | None = Field(
         None,
-        description="One `name:sha256-hex` a line; reloaded when it changes. Required unless listening on loopback.",
+        description="One `name:sha256-hex` a line; reloaded when it changes. `serving run` demands it off loopback; under Ray Serve it is yours to set.",
     )
     page: bool = Field(True, description="Serve the chat page at /ui.")
 
