@@ -41,7 +41,10 @@ def _simulated(settings: Settings, clock: Clock, stages: Stages) -> tuple[Runner
     from serving.engine.runners.simulated import MODEL_FOLDER, SimulatedRunner, load_profile
 
     wanted = settings.runner
-    runner = SimulatedRunner(load_profile(wanted.profile), slots=wanted.slots, positions=wanted.positions, clock=clock)
+    profile = load_profile(wanted.profile)
+    if wanted.start_up_s is not None:
+        profile = profile.starting_in(wanted.start_up_s)
+    runner = SimulatedRunner(profile, slots=wanted.slots, positions=wanted.positions, clock=clock)
     runner.wait_start_up(stages.record)
     return runner, ModelFolder.open(MODEL_FOLDER)
 

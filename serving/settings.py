@@ -53,6 +53,9 @@ class RunnerSettings(_Group):
         "trn1.2xlarge-mistral-7b",
         description="simulated: the cost model, a name shipped with the runner or a file.",
     )
+    start_up_s: float | None = Field(
+        None, ge=0, description="simulated: how long a start takes in all; by default as long as the cost model says."
+    )
 
 
 def _split(value: object) -> object:

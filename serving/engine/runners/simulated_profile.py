@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,14 @@ class Profile:
     def most_positions(self, slots: int) -> int:
         """The longest sequence, in tokens, that has a decode time at a batch of `slots`."""
         return max((cost.positions for cost in self.decode_steps if cost.slots >= slots), default=0)
+
+    def starting_in(self, seconds: float) -> Profile:
+        """The same machine, but that its start-up takes `seconds` in all, shared out as before."""
+        usual_s = sum(stage.seconds for stage in self.start_up)
+        if not usual_s:
+            return replace(self, start_up=(StartUpStage("start-up", seconds),))
+        scaled = [replace(stage, seconds=stage.seconds * seconds / usual_s) for stage in self.start_up]
+        return replace(self, start_up=tuple(scaled))
 
     def decode_s(self, slots: int, positions: int) -> float:
         """Seconds for one decode of `slots` sequences, the longest of which will then have `positions` tokens."""

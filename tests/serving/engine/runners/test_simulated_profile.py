@@ -61,3 +61,12 @@ def test_a_faulty_file_is_one_sentence(old: str, new: str, sentence: str, tmp_pa
     faulty.write_text(content.replace(old, new), encoding="utf-8")
     with pytest.raises(SetupError, match=sentence):
         load_profile(str(faulty))
+
+
+def test_a_start_up_of_another_length_keeps_the_shares_of_its_stages() -> None:
+    profile = load_profile(TRAINIUM)
+    short = profile.starting_in(5.9)
+    assert [stage.stage for stage in short.start_up] == [stage.stage for stage in profile.start_up]
+    assert [stage.seconds for stage in short.start_up] == pytest.approx([1.0, 2.9, 1.8, 0.2])
+    assert profile.starting_in(0).start_up[0].seconds == 0
+    assert [stage.seconds for stage in load_profile("instant").starting_in(3).start_up] == [3]
