@@ -114,7 +114,9 @@ def run(arrivals: Sequence[_Arrival], order: Order, *, queue: int) -> tuple[floa
     """Seconds until the last answer, and how each request fared."""
     clock = VirtualClock()
     runner = SimulatedRunner(load_profile(PROFILE), slots=SLOTS, positions=POSITIONS, clock=clock)
-    limits = EngineLimits(queue_length=queue, longest_answer_s=1e9, longest_wait_s=1e8, prefill_budget_tokens=256)
+    limits = EngineLimits(
+        queue_length=queue, longest_answer_s=1e9, longest_wait_s=1e8, prefill_budget_tokens=256, longest_step_s=1e9
+    )
     scheduler = _Ordered(runner.spec, limits, clock=clock, order=order)
     core = EngineCore(runner, scheduler, lock=threading.Lock(), clock=clock, observer=Unobserved())
     coming, states = list(arrivals), list[GenerationState]()

@@ -76,7 +76,9 @@ def _decode(sampling: SamplingParams, observer: _Steps) -> None:
     runner = SimulatedRunner(
         load_profile("instant"), slots=SLOTS, positions=POSITIONS, clock=clock, vocabulary=VOCABULARY
     )
-    limits = EngineLimits(queue_length=0, longest_answer_s=1e9, longest_wait_s=1e9, prefill_budget_tokens=10**6)
+    limits = EngineLimits(
+        queue_length=0, longest_answer_s=1e9, longest_wait_s=1e9, prefill_budget_tokens=10**6, longest_step_s=1e9
+    )
     scheduler = Scheduler(runner.spec, limits, clock=clock)
     core = EngineCore(runner, scheduler, lock=threading.Lock(), clock=clock, observer=observer)
     scheduler.submit(

@@ -26,7 +26,9 @@ POSITIONS = 256
 ROUNDS = 3
 GREEDY = SamplingParams(temperature=0)
 SAMPLED = SamplingParams(temperature=0.8, top_p=0.95)
-LIMITS = EngineLimits(queue_length=0, longest_answer_s=1e9, longest_wait_s=1e9, prefill_budget_tokens=256)
+LIMITS = EngineLimits(
+    queue_length=0, longest_answer_s=1e9, longest_wait_s=1e9, prefill_budget_tokens=256, longest_step_s=1e9
+)
 
 
 def rows() -> list[Mapping[str, object]]:

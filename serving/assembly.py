@@ -81,7 +81,7 @@ async def _assemble(
     with stages.timed("runner"):
         # In a thread: minutes of loading must not stop the loop, which answers signals and health checks meanwhile.
         runner, folder = await asyncio.to_thread(open_runner, settings, clock=clock, stages=stages)
-    engine = Engine(runner, _limits(settings), clock=clock, observer=MetricsObserver(sink))
+    engine = Engine(runner, engine_limits(settings), clock=clock, observer=MetricsObserver(sink))
     sink.set(metrics.SLOTS, runner.spec.slots)
     try:
         with stages.timed("tokenizer"):
@@ -121,7 +121,8 @@ def check_ready(engine: Engine) -> None:
         raise Unavailable("This replica is shutting down.", retry_after_s=5.0)
 
 
-def _limits(settings: Settings) -> EngineLimits:
+def engine_limits(settings: Settings) -> EngineLimits:
+    """The settings of the group `engine`, as the engine takes them."""
     return EngineLimits(**settings.engine.model_dump())
 
 

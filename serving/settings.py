@@ -129,6 +129,11 @@ class EngineSettings(_Group):
     prefill_budget_tokens: int = Field(
         128, ge=1, description="Prompt tokens computed between two decodes, so that no stream stalls."
     )
+    longest_step_s: float = Field(
+        60.0,
+        gt=0,
+        description="Of the runner; past it the replica counts as hung and Serve replaces it. Above the longest prefill.",
+    )
 
     @model_validator(mode="after")
     def _leaves_time_to_answer(self) -> EngineSettings:

@@ -13,4 +13,4 @@ class EngineLimits:
     longest_answer_s: float  # from acceptance, waiting included, to the last token; past it an answer ends as `length`
     longest_wait_s: float  # in the queue; past it a request fails
     prefill_budget_tokens: int  # prompt tokens computed between two decodes
-    longest_step_s: float = 60.0  # of the runner; past it the engine counts as hung
+    longest_step_s: float  # of the runner; past it the engine counts as hung

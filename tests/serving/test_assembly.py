@@ -1,6 +1,7 @@
 """A whole chatbot in this process: simulated runner, real engine, OpenAI's client."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -142,6 +143,12 @@ async def test_start_up_stages_of_the_runner_are_exported() -> None:
     stages = {labels[0][1] for name, labels in sink.gauges if name == "startup_stage_seconds"}
     assert {"runner", "tokenizer", "canary"} < stages
     assert sink.gauges["num_slots", ()] == 2
+
+
+def test_every_limit_of_the_engine_is_a_setting() -> None:
+    names = ("queue_length", "longest_wait_s", "longest_answer_s", "prefill_budget_tokens", "longest_step_s")
+    said: dict[str, object] = {name: value for value, name in enumerate(names, start=1)}
+    assert dataclasses.asdict(assembly.engine_limits(_settings(engine=said))) == said
 
 
 async def test_a_draining_chatbot_is_not_ready_and_refuses(chatbot: Chatbot) -> None:

@@ -9,7 +9,9 @@ from serving.engine.limits import EngineLimits
 from serving.engine.request import GenerationRequest, SamplingParams
 
 GREEDY = SamplingParams(temperature=0)
-LIMITS = EngineLimits(queue_length=8, longest_answer_s=100.0, longest_wait_s=10.0, prefill_budget_tokens=16)
+LIMITS = EngineLimits(
+    queue_length=8, longest_answer_s=100.0, longest_wait_s=10.0, prefill_budget_tokens=16, longest_step_s=60.0
+)
 
 
 def request(prompt_tokens: int = 4, *, number: int = 0, max_tokens: int = 4, **fields: Any) -> GenerationRequest:
