@@ -129,6 +129,7 @@ def plan(settings: Settings, *, artifacts: Path | None = None) -> Planned:
     shape = ModelShape.from_config(config)
     planned = neuron_plan(settings)
     planned.check(shape, config)
+    _check_sampling(folder, planned)
     memory = estimate(
         planned,
         shape,
@@ -137,6 +138,15 @@ def plan(settings: Settings, *, artifacts: Path | None = None) -> Planned:
     )
     check_fits(planned, shape, memory)
     return Planned(folder, config, shape, planned, memory)
+
+
+def _check_sampling(folder: ModelFolder, plan: NeuronPlan) -> None:
+    """What the model recommends holds for every request that leaves it open, so it is refused once and not each time."""
+    if plan.sampling is Sampling.DEVICE and folder.sampling.min_p > 0:
+        raise PlanError(
+            f"{folder.path / 'generation_config.json'} recommends min_p {folder.sampling.min_p:g}, which sampling on the device "
+            "cannot do: set neuron.sampling to host, or take min_p out of the file."
+        )
 
 
 def neuron_plan(settings: Settings) -> NeuronPlan:

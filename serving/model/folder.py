@@ -17,6 +17,7 @@ from serving.errors import SetupError
 
 MANIFEST = "model.json"  # what `prepare` adds: sources, checksums, builder version
 _BITS = {"i4": 4, "u4": 4, "nf4": 4, "i8": 8, "u8": 8, "f16": 16, "bf16": 16, "f32": 32}
+_MOST = {"temperature": 2.0, "top_p": 1.0, "top_k": 1e6, "min_p": 1.0}  # what the API takes; 0 is the least of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +120,13 @@ def _eos_token_ids(
 
 def _sampling(path: Path) -> SamplingParams:
     """generation_config.json's temperature, top_p, top_k and min_p; OpenAI's defaults for those it does not name."""
-    named = _json(path / "generation_config.json", optional=True)
-    found = {key: named[key] for key in ("temperature", "top_p", "top_k", "min_p") if named.get(key) is not None}
-    if not all(isinstance(value, (int, float)) and value >= 0 for value in found.values()):
-        raise SetupError(f"{path / 'generation_config.json'}: temperature, top_p, top_k and min_p must be numbers.")
+    file = path / "generation_config.json"
+    named = _json(file, optional=True)
+    found = {key: named[key] for key in _MOST if named.get(key) is not None}
+    for key, value in found.items():
+        whole = isinstance(value, int)  # half a candidate is none
+        if not isinstance(value, (int, float)) or not 0 <= value <= _MOST[key] or (key == "top_k" and not whole):
+            raise SetupError(f"{file}: {key} must be a number from 0 to {_MOST[key]:g}, not {value!r}.")
     return SamplingParams(**found)
 
 

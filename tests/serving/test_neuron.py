@@ -159,6 +159,13 @@ def test_a_checkpoint_with_a_window_is_refused(tmp_path: Path) -> None:
         neuron.plan(neuron_settings(checkpoint(tmp_path / "v01", sliding_window=128)))
 
 
+def test_a_recommended_min_p_is_for_sampling_on_the_host(model: Path) -> None:
+    (model / "generation_config.json").write_text('{"min_p": 0.05}')
+    with pytest.raises(SetupError, match=r"recommends min_p 0\.05, .* set neuron\.sampling to host"):
+        neuron.plan(neuron_settings(model))
+    assert neuron.plan(neuron_settings(model, sampling="host")).folder.sampling.min_p == 0.05
+
+
 @pytest.mark.parametrize("name", ["NEURON_RANK_ID", "NEURONX_DUMP_TO", "CPU_COMM_ID"])
 def test_variables_of_other_set_ups_are_refused(model: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")

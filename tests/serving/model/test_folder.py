@@ -40,8 +40,12 @@ def test_generation_config_recommends_sampling_and_openai_fills_the_rest(folder:
     assert ModelFolder.open(folder).sampling == SamplingParams()
     (folder / "generation_config.json").write_text('{"temperature": 0.2, "top_k": null, "top_p": 0.9}')
     assert ModelFolder.open(folder).sampling == SamplingParams(temperature=0.2, top_p=0.9)
-    (folder / "generation_config.json").write_text('{"temperature": "hot"}')
-    with pytest.raises(SetupError, match="must be numbers"):
+
+
+@pytest.mark.parametrize("wrong", ['{"temperature": "hot"}', '{"min_p": 1.5}', '{"top_p": NaN}', '{"top_k": 40.5}'])
+def test_a_recommended_sampling_that_the_api_would_refuse_is_refused(folder: Path, wrong: str) -> None:
+    (folder / "generation_config.json").write_text(wrong)
+    with pytest.raises(SetupError, match=r"generation_config\.json: \w+ must be a number from 0 to"):
         ModelFolder.open(folder)
 
 
