@@ -122,11 +122,12 @@ def _row(ways: Sequence[Way], app: str, streams: int) -> Mapping[str, object]:
 def _stand(stack: ExitStack, folder: Path) -> list[Way]:
     """Four ways, all up."""
     serve_port = listeners.free_ports(["serve"])["serve"]
+    settings = from_environment({**os.environ, "XDG_CACHE_HOME": str(folder)})
     target = LocalTarget(
-        from_environment({**os.environ, "XDG_CACHE_HOME": str(folder)}),
+        settings,
         lambda step: print(f"  {step}", file=sys.stderr),
         merge(
-            load_serve_config(Options(serve_port, CHATBOT)),
+            load_serve_config(Options(serve_port, CHATBOT), settings.environment),
             {
                 "applications": [
                     {"name": "canned", "route_prefix": "/canned", "import_path": "bench.canned_stream:build_app"}

@@ -68,7 +68,7 @@ def test_build_app_names_a_wrong_setting() -> None:
 
 def test_derived_numbers_follow_the_command_line_on_one_machine() -> None:
     said = {"runner": {"slots": 32}, "engine": {"queue_length": 64, "longest_answer_s": 600}}
-    config = load_serve_config(Options(settings=said))
+    config = load_serve_config(Options(settings=said), {})
     (application,) = config["applications"]
     (written,) = application["deployments"]
     options = deployment_options(load(application["args"]))

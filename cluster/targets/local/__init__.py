@@ -12,4 +12,4 @@ __all__ = ["open_target"]
 
 def open_target(settings: Settings, tell: Tell, options: Options) -> LocalTarget:
     """The local target. Raises Refused for a Serve config that cannot be read."""
-    return LocalTarget(settings, tell, load_serve_config(options))
+    return LocalTarget(settings, tell, load_serve_config(options, settings.environment))

@@ -10,13 +10,14 @@ import yaml
 
 from cluster.errors import Refused
 from cluster.targets import Options
+from cluster.targets.local.ray_head import MARGIN_S
 
 SERVE_FOLDER = Path(__file__).resolve().parents[3] / "manifests" / "serve"
 
 Config = Mapping[str, Any]
 
 
-def load_serve_config(options: Options, folder: Path = SERVE_FOLDER) -> Config:
+def load_serve_config(options: Options, environment: Mapping[str, str], folder: Path = SERVE_FOLDER) -> Config:
     """What Serve is given. Raises Refused for a file that is missing or wrong."""
     config = merge(_read(folder / "serve.yaml"), _read(folder / "local.yaml"))
     if options.port is not None:
@@ -26,23 +27,22 @@ def load_serve_config(options: Options, folder: Path = SERVE_FOLDER) -> Config:
     name = application(config)["name"]
     patch = {"name": name, "args": args, "deployments": [{"name": "Chat", **deployment}]}
     config = merge(config, {"applications": [patch]})
-    return cast(Config, merge(derived(config), config))
+    return cast(Config, merge(derived(config, environment), config))
 
 
-def derived(config: Config) -> Config:
+def derived(config: Config, environment: Mapping[str, str]) -> Config:
     """What follows from the settings but only the config can say: serving/app.py's formulas, held to them by a test."""
-    args = application(config).get("args", {})
-    try:
-        slots = int(args.get("runner", {}).get("slots", 8))
-        longest_answer_s = float(args.get("engine", {}).get("longest_answer_s", 300))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise Refused(f"runner.slots and engine.longest_answer_s must be numbers ({error}).") from error
-    scaling = {"target_ongoing_requests": 0.75 * slots}
+    scaling = {"target_ongoing_requests": 0.75 * _number(config, "runner", "slots", environment, default=8)}
     chat = {"name": "Chat", "autoscaling_config": scaling}
     return {
-        "http_options": {"request_timeout_s": longest_answer_s + 30},
+        "http_options": {"request_timeout_s": longest_answer_s(config, environment) + MARGIN_S},
         "applications": [{"name": application(config)["name"], "deployments": [chat]}],
     }
+
+
+def longest_answer_s(config: Config, environment: Mapping[str, str]) -> float:
+    """Seconds after which the engine ends an answer. Raises Refused for what is no number."""
+    return _number(config, "engine", "longest_answer_s", environment, default=300)
 
 
 def merge(base: Any, patch: Any) -> Any:
@@ -66,6 +66,14 @@ def argument(config: Config, group: str, name: str, *, environment: Mapping[str,
     """A setting of the chatbot as it will see it: the application's arguments, then the environment, then its default."""
     said = application(config).get("args", {}).get(group, {}).get(name)
     return str(said if said is not None else environment.get(f"CHATBOT_{group}__{name}".upper(), default))
+
+
+def _number(config: Config, group: str, name: str, environment: Mapping[str, str], *, default: float) -> float:
+    said = argument(config, group, name, environment=environment, default=str(default))
+    try:
+        return float(said)
+    except ValueError as error:
+        raise Refused(f"{group}.{name} must be a number, not {said!r}.") from error
 
 
 def _is_named(value: Any) -> bool:

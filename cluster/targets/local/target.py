@@ -22,7 +22,7 @@ from cluster.targets.local.dashboard import Dashboard
 from cluster.targets.local.folder import LocalFolder
 from cluster.targets.local.processes import Leader, Process
 from cluster.targets.local.ray_head import LOOPBACK
-from cluster.targets.local.serve_config import Config, application, argument
+from cluster.targets.local.serve_config import Config, application, argument, longest_answer_s
 from cluster.targets.local.state import State, code_digest, digest, read_state, write_state
 from cluster.targets.local.status import describe
 
@@ -266,7 +266,7 @@ class LocalTarget:
         return ray_head.inherited(self._environment, PROJECT)
 
     def _longest_answer_s(self) -> float:
-        return float(self._argument("engine", "longest_answer_s", default="300"))
+        return longest_answer_s(self._config, self._environment)
 
     def _argument(self, group: str, name: str, *, default: str) -> Any:
         return argument(self._config, group, name, environment=self._environment, default=default)

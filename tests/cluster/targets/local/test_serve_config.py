@@ -7,7 +7,8 @@ import pytest
 
 from cluster.errors import Refused
 from cluster.targets import Options
-from cluster.targets.local.serve_config import SERVE_FOLDER, application, argument, load_serve_config, merge
+from cluster.targets.local.ray_head import MARGIN_S
+from cluster.targets.local.serve_config import SERVE_FOLDER, application, argument, derived, load_serve_config, merge
 
 
 def chat(config: Any) -> Any:
@@ -16,20 +17,21 @@ def chat(config: Any) -> Any:
 
 
 def test_one_machine_listens_on_loopback_and_asks_for_no_accelerator() -> None:
-    config = load_serve_config(Options())
+    config = load_serve_config(Options(), {})
     assert config["http_options"]["host"] == "127.0.0.1"
     assert chat(config)["ray_actor_options"] == {"num_cpus": 1}
 
 
 def test_what_local_does_not_say_is_the_one_serve_configs() -> None:
-    config = load_serve_config(Options())
+    config = load_serve_config(Options(), {})
     assert application(config)["import_path"] == "serving.app:build_app"
     assert chat(config)["autoscaling_config"]["target_ongoing_requests"] == 6
 
 
 def test_the_command_line_has_the_last_word() -> None:
     config = load_serve_config(
-        Options(8123, {"runner": {"kind": "simulated"}, "deployment": {"autoscaling_config": {"max_replicas": 5}}})
+        Options(8123, {"runner": {"kind": "simulated"}, "deployment": {"autoscaling_config": {"max_replicas": 5}}}),
+        {},
     )
     assert config["http_options"]["port"] == 8123
     assert application(config)["args"]["runner"] == {"slots": 8, "positions": 2048, "kind": "simulated"}
@@ -55,11 +57,25 @@ def test_merge(base: Any, patch: Any, merged: Any) -> None:
 
 
 def test_a_setting_is_found_as_the_chatbot_will_find_it() -> None:
-    config = load_serve_config(Options())
+    config = load_serve_config(Options(), {})
     environment = {"CHATBOT_RUNNER__KIND": "simulated", "CHATBOT_ENGINE__LONGEST_ANSWER_S": "7"}
     assert argument(config, "runner", "kind", environment=environment, default="openvino") == "simulated"
     assert argument(config, "runner", "kind", environment={}, default="openvino") == "openvino"
     assert argument(config, "engine", "longest_answer_s", environment=environment, default="1") == "300"
+
+
+def test_derived_numbers_follow_the_environment_where_the_config_is_silent() -> None:
+    silent = {"applications": [{"name": "chatbot", "args": {"engine": {"longest_answer_s": 50}}}]}
+    environment = {"CHATBOT_RUNNER__SLOTS": "16", "CHATBOT_ENGINE__LONGEST_ANSWER_S": "7"}
+    config = derived(silent, environment)
+    assert chat(config)["autoscaling_config"]["target_ongoing_requests"] == 12
+    assert config["http_options"]["request_timeout_s"] == 50 + MARGIN_S
+
+
+@pytest.mark.parametrize(("group", "name"), [("runner", "slots"), ("engine", "longest_answer_s")])
+def test_a_number_that_is_none_is_named(group: str, name: str) -> None:
+    with pytest.raises(Refused, match=rf"{group}\.{name} must be a number, not 'many'"):
+        load_serve_config(Options(settings={group: {name: "many"}}), {})
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "a: [", None])
@@ -68,4 +84,4 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, content: str | No
     if content is not None:
         (tmp_path / "local.yaml").write_text(content)
     with pytest.raises(Refused, match=r"local\.yaml"):
-        load_serve_config(Options(), tmp_path)
+        load_serve_config(Options(), {}, tmp_path)
