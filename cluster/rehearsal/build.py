@@ -1,13 +1,13 @@
-"""Building the control plane once into the cache: one binary and the CRDs, named after what they are made from."""
+"""Building the rehearsal's programs once into the cache, each in a folder that is named after what it is made from."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,118 +15,129 @@ import yaml
 
 from cluster.errors import ClusterError, Refused
 from cluster.rehearsal.go import Go
-
-SOURCES = Path(__file__).parent
-CONTROL_PLANE = SOURCES / "controlplane"
-
-# (module whose go.mod pins it, module, the folder of its CRDs): the AWS provider carries Karpenter's own CRDs too.
-_CRD_FOLDERS = (
-    (SOURCES / "karpenter", "github.com/aws/karpenter-provider-aws", "pkg/apis/crds"),
-    (SOURCES / "kuberay", "github.com/ray-project/kuberay/ray-operator", "config/crd/bases"),
+from cluster.rehearsal.programs import (
+    CONTROL_PLANE,
+    CRD_FOLDERS,
+    KARPENTER,
+    KUBERAY,
+    KWOK,
+    PROGRAMS,
+    Program,
+    crds_key,
 )
-_LAYOUT = "binary, CRDs as JSON"  # changes with what a finished build holds
-_VERSION_PACKAGE = "k8s.io/component-base/version"
 
-# Called with (packages compiled, packages to compile, the package just compiled).
-Progress = Callable[[int, int, str], None]
+# Called with (program, packages compiled, packages to compile, the package just begun).
+Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A finished build in the cache."""
+    """What is in the cache, by the present sources. A path is there only for a program that `find` was asked for."""
 
-    folder: Path
+    cache: Path  # our folder of the rehearsal
+
+    def program(self, program: Program) -> Path:
+        """Its binary."""
+        return self.cache / program.key / program.name
 
     @property
-    def binary(self) -> Path:
+    def control_plane(self) -> Path:
         """Its first argument picks etcd, kube-apiserver, kube-controller-manager, kube-scheduler or kubectl."""
-        return self.folder / "controlplane"
+        return self.program(CONTROL_PLANE)
+
+    @property
+    def kwok(self) -> Path:
+        """Keeps nodes alive."""
+        return self.program(KWOK)
+
+    @property
+    def karpenter(self) -> Path:
+        """Karpenter with the AWS provider over its in-memory EC2."""
+        return self.program(KARPENTER)
+
+    @property
+    def kuberay_operator(self) -> Path:
+        """KubeRay's operator."""
+        return self.program(KUBERAY)
 
     @property
     def crds(self) -> list[Path]:
         """The CRDs of Karpenter and KubeRay as JSON, one file each, named `GROUP_PLURAL.json`."""
-        return sorted((self.folder / "crds").glob("*.json"))
+        return sorted((self.cache / crds_key()).glob("*.json"))
 
 
-def find(cache_dir: Path) -> Built:
-    """The build of the present sources. Raises Refused where there is none yet."""
-    folder = _folder(cache_dir)
-    if not folder.is_dir():
-        raise Refused("The control plane is not built yet; run: python -m cluster rehearsal build")
-    return Built(folder)
+def find(cache_dir: Path, programs: Sequence[Program] = PROGRAMS) -> Built:
+    """The build of the present sources. Raises Refused where one of `programs` is missing."""
+    built = Built(cache_dir / "rehearsal")
+    absent = [program.name for program in programs if not built.program(program).is_file()]
+    if absent or not built.crds:
+        raise Refused(f"Not built yet: {', '.join(absent or ['CRDs'])}; run: python -m cluster rehearsal build")
+    return built
 
 
-def build(cache_dir: Path, go: Go, progress: Progress) -> Built:
-    """The build of the present sources, made now where it is missing: about six minutes on two cores the first time.
+def build(cache_dir: Path, go: Go, progress: Progress, programs: Sequence[Program] = PROGRAMS) -> Built:
+    """The build of the present sources; what is missing is made now, and what an older source left is removed.
 
     Raises ClusterError with the compiler's words when it fails; a broken build leaves nothing in the cache.
     """
-    folder = _folder(cache_dir)
-    if folder.is_dir():
-        return Built(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=folder.parent) as name:
-        unfinished = Path(name) / "build"
-        (unfinished / "crds").mkdir(parents=True)
-        _collect_crds(go, unfinished / "crds")
-        _compile(go, unfinished / "controlplane", progress)
+    built = Built(cache_dir / "rehearsal")
+    built.cache.mkdir(parents=True, exist_ok=True)
+    _into(built.cache, "crds", crds_key(), lambda folder: _collect_crds(go, folder))
+    for program in programs:  # one after the other: the compiler takes every core, and one package 3.4 GB
+        _into(built.cache, program.name, program.key, _compiler(program, go, progress))
+    return built
+
+
+def _compiler(program: Program, go: Go, progress: Progress) -> Callable[[Path], None]:
+    return lambda folder: _compile(program, go, folder / program.name, progress)
+
+
+def _into(cache: Path, name: str, key: str, make: Callable[[Path], None]) -> None:
+    """Make a folder whole or not at all, then remove those that `name` had under other keys."""
+    if (cache / key).is_dir():
+        return
+    with tempfile.TemporaryDirectory(prefix="building-", dir=cache) as scratch:
+        unfinished = Path(scratch) / key
+        unfinished.mkdir()
+        make(unfinished)
         try:
-            unfinished.rename(folder)
+            unfinished.rename(cache / key)
         except OSError:
-            if not folder.is_dir():  # somebody else finished the same build first: theirs is as good
+            if not (cache / key).is_dir():  # somebody else finished the same build first: theirs is as good
                 raise
-    return Built(folder)
-
-
-def kubernetes_version() -> str:
-    """The pinned release, as `v1.36.3`."""
-    match = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (CONTROL_PLANE / "go.mod").read_text("utf-8"), re.MULTILINE)
-    if match is None:
-        raise ClusterError(f"{CONTROL_PLANE / 'go.mod'} pins no k8s.io/kubernetes")
-    return match[1]
-
-
-def _folder(cache_dir: Path) -> Path:
-    digest = hashlib.sha256(f"{_LAYOUT} {_link_flags()}".encode())
-    pins = [folder / name for folder, *_ in _CRD_FOLDERS for name in ("go.mod", "go.sum")]
-    for path in [*pins, *sorted(CONTROL_PLANE.glob("*"))]:
-        digest.update(path.read_bytes())
-    return cache_dir / "rehearsal" / f"controlplane-{kubernetes_version()}-{digest.hexdigest()[:12]}"
+    older = re.compile(rf"{re.escape(name)}(-v[^-]+)?-[0-9a-f]{{12}}")
+    for folder in cache.iterdir():
+        if folder.name != key and older.fullmatch(folder.name):
+            shutil.rmtree(folder)
 
 
 def _collect_crds(go: Go, folder: Path) -> None:
-    for pins, module, path in _CRD_FOLDERS:
-        for file in (go.module_folder(pins, module) / path).glob("*.yaml"):
+    for program, module, path in CRD_FOLDERS:
+        for file in (go.module_folder(program.folder, module) / path).glob("*.yaml"):
             # JSON, because reading KubeRay's megabytes of YAML takes longer than starting the control plane.
             document = yaml.safe_load(file.read_text("utf-8"))
             (folder / file.with_suffix(".json").name).write_text(json.dumps(document), "utf-8")
 
 
-def _compile(go: Go, binary: Path, progress: Progress) -> None:
+def _compile(program: Program, go: Go, binary: Path, progress: Progress) -> None:
     """Run the compiler and tell of each package; it names a package on stderr when it starts on it."""
-    stale = len(go.run(CONTROL_PLANE, "list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", ".").split())
-    arguments = [go.command, "build", "-v", "-ldflags", _link_flags(), "-o", str(binary), "."]
+    listing = go.run(program.folder, "list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", program.package)
+    stale = len(listing.split())
+    arguments = [go.command, "build", "-v", "-ldflags", program.link_flags, "-o", str(binary), program.package]
     with subprocess.Popen(
-        arguments, cwd=CONTROL_PLANE, env=dict(go.environment), stderr=subprocess.PIPE, text=True
+        arguments, cwd=program.folder, env=dict(go.environment), stderr=subprocess.PIPE, text=True
     ) as process:
-        complaints = list(_complaints(process, stale, progress))
+        complaints = list(_complaints(process, lambda n, package: progress(program.name, n, max(stale, n), package)))
     if process.returncode != 0:
-        raise ClusterError("The control plane does not compile: " + " ".join(complaints)[-2000:])
+        raise ClusterError(f"{program.name} does not compile: " + " ".join(complaints)[-2000:])
 
 
-def _complaints(process: subprocess.Popen[str], stale: int, progress: Progress) -> Iterator[str]:
+def _complaints(process: subprocess.Popen[str], begun: Callable[[int, str], None]) -> Iterator[str]:
     compiled = 0
     for line in process.stderr or ():
         package = line.strip()
         if re.fullmatch(r"[\w.~/-]+", package):
             compiled += 1
-            progress(compiled, max(stale, compiled), package)
+            begun(compiled, package)
         else:
             yield package
-
-
-def _link_flags() -> str:
-    version = kubernetes_version()
-    major, minor, _ = version.removeprefix("v").split(".", 2)
-    stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    return "-s -w " + " ".join(f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())

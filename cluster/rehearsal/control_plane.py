@@ -122,7 +122,7 @@ class ControlPlane:
         self.stop()
 
     def _run(self, program: str, *flags: str) -> None:
-        self._processes.start(program, [str(self._built.binary), program, *flags], environment=self._environment)
+        self._processes.start(program, [str(self._built.control_plane), program, *flags], environment=self._environment)
 
     def _is_ready(self) -> bool:
         trust = ssl.create_default_context(cafile=str(self._home / "ca.crt"))

@@ -14,6 +14,7 @@ from cluster.order import KINDS
 from cluster.plan import TARGET_LABEL
 from cluster.rehearsal import build, crds
 from cluster.rehearsal.control_plane import ControlPlane
+from cluster.rehearsal.programs import CONTROL_PLANE
 from cluster.settings import from_environment
 from cluster.transport import Pace
 from cluster.wait import Patience, until_gone
@@ -28,7 +29,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     """A running control plane with Karpenter's and KubeRay's real CRDs; no controller of theirs."""
     settings = from_environment()
     try:
-        built = build.find(settings.cache_dir)
+        built = build.find(settings.cache_dir, [CONTROL_PLANE])
     except Refused as reason:
         pytest.skip(str(reason))
     home = tmp_path_factory.mktemp("control-plane")

@@ -34,12 +34,13 @@ def test_where_nothing_was_started_nothing_is_ended(tmp_path: Path) -> None:
 def test_it_outlives_its_starter_is_started_once_and_goes_completely(tmp_path: Path) -> None:
     settings = from_environment()
     try:
-        built = build.find(settings.cache_dir)
+        built = build.find(settings.cache_dir)  # every program, as `up` wants it
     except Refused as reason:
         pytest.skip(str(reason))
     cache = tmp_path / CACHE_FOLDER / "rehearsal"
     cache.mkdir(parents=True)
-    (cache / built.folder.name).symlink_to(built.folder)
+    for path in built.cache.iterdir():
+        (cache / path.name).symlink_to(path)
     lab = Lab(cache / "running")
 
     def rehearsal(verb: str) -> subprocess.CompletedProcess[str]:
