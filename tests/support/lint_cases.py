@@ -193,6 +193,8 @@ CLUSTER: Mapping[str, Changes] = {
         Edit("ui", "spec.template.spec.containers[0].image", "redis:7.4.1"),
     ],
     "head-account-not-rendered": [head("serviceAccountName", "head")],
+    "worker-account-not-rendered": [Edit("account", "", GONE)],
+    "priority-class-not-rendered": [worker("priorityClassName", "serving")],
     "policy-blocks-operator": [Edit("policy", "spec.ingress", [])],
     "policy-blocks-egress": [Edit("policy", "spec.policyTypes", ["Ingress", "Egress"])],
     "head-memory-small": [head("containers[0].resources.limits.memory", "1Gi")],
@@ -212,6 +214,7 @@ POD: Mapping[str, Changes] = {
         container(f"resources.requests.{NEURON}", "1"),
         container(f"resources.limits.{NEURON}", "1"),
     ],
+    "device-name-unknown": [container("resources.limits.aws\\.amazon\\.com/neuron-core", "2")],
     "hostpath-nvme": [
         node_class("instanceStorePolicy", GONE),
         worker("volumes[0]", {"name": "models", "hostPath": {"path": "/mnt/k8s-disks/0"}}),
@@ -278,6 +281,10 @@ SCHEDULER: Mapping[str, Changes] = {
         service(f"{HEAD}.template.metadata.annotations", GONE),
         service(f"{WORKER}.template.metadata.annotations", GONE),
     ],
+    "pdb-holds-daemon-set": [
+        Edit("pdb", "metadata.namespace", "kube-system"),
+        Edit("pdb", "spec", {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "plugin"}}}),
+    ],
     "pdb-blocks-for-ever": [
         Edit("pdb", "spec", {"maxUnavailable": 0, "selector": {}}),
         Edit("x86", "spec.template.spec.expireAfter", "720h"),
@@ -322,6 +329,7 @@ DISRUPTION: Mapping[str, Changes] = {
     "expiry-hangs": [Edit("x86", "spec.template.spec.expireAfter", "720h")],
     "expiry-forceful": [pool("template.spec.expireAfter", "720h")],
     "consolidate-after-short": [pool("disruption.consolidateAfter", "30s")],
+    "empty-nodes-stay": [pool("disruption.consolidateAfter", "Never")],
     "spot-on-demand-churn": [
         Edit(
             "x86",
@@ -412,6 +420,7 @@ READINESS: Mapping[str, Changes] = {
     "probe-timeout-short": [
         container("livenessProbe", {"exec": {"command": ["ray", "health-check"]}, "timeoutSeconds": 2})
     ],
+    "probe-port-not-listed": [head("containers[0].readinessProbe", {"tcpSocket": {"port": 9999}, "timeoutSeconds": 5})],
     "readiness-missing": [
         Edit("uiservice", "spec.type", "LoadBalancer"),
         Edit("ui", "spec.template.spec.containers[0].readinessProbe", GONE),

@@ -9,12 +9,12 @@ from cluster.lint.capacity import open_pools
 from cluster.lint.finding import Hit, Severity
 from cluster.lint.karpenter import NodePool, duration_s
 from cluster.lint.pods import Pod
-from cluster.lint.ray import Cluster
+from cluster.lint.ray import COLD_START, Cluster, cold_start_s
 from cluster.lint.registry import rule
 from cluster.lint.rules.node_pool import accelerated
 from cluster.lint.serve import number
 from cluster.lint.stack import Stack
-from cluster.objects import dig, text
+from cluster.objects import Manifest, dig, string_map, text
 
 HOP = "node pool"
 DISRUPTION = "Karpenter's disruption page; core pkg/apis/v1/nodepool.go"
@@ -194,6 +194,20 @@ def consolidate_after_short(stack: Stack) -> Iterator[Hit]:
 @rule(
     HOP,
     "warning",
+    fix="consolidateAfter of about a cold start, 300s to 600s.",
+    evidence="Karpenter v1.14.1 emptiness.go: without consolidateAfter an empty node is never a candidate",
+)
+def empty_nodes_stay(stack: Stack) -> Iterator[Hit]:
+    """ConsolidateAfter Never on a pool of accelerators: a node that a scale-in has emptied is paid for until it expires."""
+    for pool in stack.node_pools:
+        if accelerated(pool) and text(pool.disruption.get("consolidateAfter")) == "Never":
+            price = min((kind.usd_per_hour or 0 for kind in pool.types), default=0)
+            yield Hit(pool.manifest, "spec.disruption.consolidateAfter", f"an idle node costs ${price:.2f}/h")
+
+
+@rule(
+    HOP,
+    "warning",
     fix="One capacity type for serving pools.",
     evidence="Karpenter replaces an on-demand fallback by spot when spot returns",
 )
@@ -209,7 +223,7 @@ def spot_on_demand_churn(stack: Stack) -> Iterator[Hit]:
 @rule(
     HOP,
     "warning",
-    fix="Make downscale_delay_s + idleTimeoutSeconds + consolidateAfter at least 600 s.",
+    fix=f"Make downscale_delay_s + idleTimeoutSeconds + consolidateAfter at least that, or write the cold start that you measured into the RayService's annotation {COLD_START}.",
     evidence="a flap costs a cold start: node, image, weights, graphs",
 )
 def downscale_below_cold_start(stack: Stack) -> Iterator[Hit]:
@@ -218,6 +232,7 @@ def downscale_below_cold_start(stack: Stack) -> Iterator[Hit]:
         config = stack.config_of(cluster)
         idle = number(dig(cluster.spec, "autoscalerOptions", "idleTimeoutSeconds"))
         waited = 60.0 if idle is None else idle
+        least_s = cold_start_s(cluster.manifest)
         pools = {
             id(pool): pool for group in cluster.workers for pool in open_pools(stack, group.pod) if accelerated(pool)
         }
@@ -225,10 +240,12 @@ def downscale_below_cold_start(stack: Stack) -> Iterator[Hit]:
             delay = deployment.seconds("autoscaling_config", "downscale_delay_s")
             for pool in pools.values():
                 after = duration_s(pool.disruption.get("consolidateAfter", "0s"))
-                if delay is not None and after is not None and config and delay + waited + after < 600:
+                if delay is not None and after is not None and config and delay + waited + after < least_s:
                     total = f"{delay:g} + {waited:g} + {after:g} = {delay + waited + after:g} s"
                     path = config.at(f"{deployment.path}.autoscaling_config")
-                    yield Hit(cluster.manifest, path, f"{total} < 600 s from lull to deleted node ({pool.name})")
+                    yield Hit(
+                        cluster.manifest, path, f"{total} < {least_s:g} s from lull to deleted node ({pool.name})"
+                    )
 
 
 @rule(
@@ -262,10 +279,7 @@ def pdb_missing(stack: Stack) -> Iterator[Hit]:
 def pdb_blocks_for_ever(stack: Stack) -> Iterator[Hit]:
     """A budget that never allows an eviction meets nodes that expire: the drain hangs, and both nodes are paid for."""
     for budget in stack.of("PodDisruptionBudget"):
-        never = (
-            text(budget.spec.get("maxUnavailable")) in ("0", "0%") or text(budget.spec.get("minAvailable")) == "100%"
-        )
-        for pool in stack.node_pools if never else []:
+        for pool in stack.node_pools if _never_allows(budget) else []:
             finite = pool.expire_after_s < float("inf") and pool.termination_grace_s is None
             mine = [p for p in stack.pods if p.manifest.namespace == budget.namespace] if finite else []
             if any(pool in open_pools(stack, pod) for pod in mine):
@@ -275,3 +289,23 @@ def pdb_blocks_for_ever(stack: Stack) -> Iterator[Hit]:
                     "spec",
                     f"it allows 0 evictions; nodes of {pool.name} expire after {hours:g} h and have no terminationGracePeriod",
                 )
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Take the budget away: what replaces a DaemonSet's pods obeys its updateStrategy, not budgets.",
+    evidence="Karpenter v1.14.1 statenode.go ValidatePodsDisruptable: a pod of a DaemonSet that may not be evicted keeps its node",
+)
+def pdb_holds_daemon_set(stack: Stack) -> Iterator[Hit]:
+    """A budget over a DaemonSet's pods never allows an eviction: Karpenter never takes their nodes, empty or not."""
+    for budget in stack.of("PodDisruptionBudget"):
+        selector = string_map(dig(budget.spec, "selector", "matchLabels"))
+        for pod in stack.plain_pods if _never_allows(budget) and selector else []:
+            mine = pod.manifest.kind == "DaemonSet" and pod.manifest.namespace == budget.namespace
+            if mine and selector.items() <= pod.labels.items():
+                yield Hit(budget, "spec", f"it holds every node on which DaemonSet {pod.manifest.name} runs")
+
+
+def _never_allows(budget: Manifest) -> bool:
+    return text(budget.spec.get("maxUnavailable")) in ("0", "0%") or text(budget.spec.get("minAvailable")) == "100%"

@@ -1,4 +1,4 @@
-"""What stands in the namespace beside a RayCluster and may shut it off: accounts, network policies, a quota."""
+"""What stands beside a RayCluster and may shut it off: accounts, priorities, network policies, a quota."""
 
 from __future__ import annotations
 
@@ -36,6 +36,40 @@ def head_account_not_rendered(stack: Stack) -> Iterator[Hit]:
                 f"{cluster.head.pod.spec_path}.serviceAccountName",
                 f"no ServiceAccount {namespace}/{name} is rendered",
             )
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Render that ServiceAccount beside the namespace, or make it before the first deploy.",
+    evidence="the API server refuses a pod whose ServiceAccount does not exist, and KubeRay makes none for workers",
+)
+def worker_account_not_rendered(stack: Stack) -> Iterator[Hit]:
+    """The namespace is made here, and the ServiceAccount that a worker group names is not: no worker pod is created."""
+    made = {namespace.name for namespace in stack.of("Namespace")}
+    accounts = {(account.namespace, account.name) for account in stack.of("ServiceAccount")}
+    for cluster in stack.clusters:
+        namespace = cluster.manifest.namespace
+        for group in cluster.workers if namespace in made else []:
+            name = text(group.pod.spec.get("serviceAccountName"), "default")
+            if name != "default" and (namespace, name) not in accounts:
+                path = f"{group.pod.spec_path}.serviceAccountName"
+                yield Hit(cluster.manifest, path, f"no ServiceAccount {namespace}/{name} is rendered")
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Render the PriorityClass, or make it before the first deploy.",
+    evidence="the API server's Priority admission refuses a pod whose class does not exist; KubeRay tries again for ever",
+)
+def priority_class_not_rendered(stack: Stack) -> Iterator[Hit]:
+    """A Ray pod names a PriorityClass that is not among the manifests: without it no pod is created."""
+    classes = {manifest.name for manifest in stack.of("PriorityClass")}
+    for pod in stack.ray_pods:
+        name = text(pod.spec.get("priorityClassName"))
+        if name and not name.startswith("system-") and name not in classes:
+            yield Hit(pod.manifest, f"{pod.spec_path}.priorityClassName", f"no PriorityClass {name} is rendered")
 
 
 @rule(

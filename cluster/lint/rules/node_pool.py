@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cluster.instance_types import InstanceType, table
 from cluster.lint.capacity import bound_groups
-from cluster.lint.finding import Hit
+from cluster.lint.finding import Hit, Severity
 from cluster.lint.karpenter import CAPACITY_TYPE, TYPE_DOMAIN, NodePool, type_label
 from cluster.lint.registry import rule
 from cluster.lint.stack import Stack
@@ -102,7 +102,9 @@ def no_type_admitted(stack: Stack) -> Iterator[Hit]:
         about = [need for need in pool.requirements if type_label(need.key) in _type_keys()]
         if about and not pool.types and all(_known(need.values, need.key) for need in about):
             shown = "; ".join(f"{need.key} {need.operator} [{', '.join(need.values)}]" for need in about)
-            yield Hit(pool.manifest, "spec.template.spec.requirements", f"no type passes {shown[:300]}")
+            severity: Severity = "error" if all(_listed(need.values, need.key) for need in about) else "warning"
+            message = f"no type passes {shown[:300]}"
+            yield Hit(pool.manifest, "spec.template.spec.requirements", message, severity=severity)
 
 
 @rule(
@@ -131,7 +133,13 @@ def _type_keys() -> set[str]:
 
 
 def _known(values: tuple[str, ...], key: str) -> bool:
-    """Whether the table has every listed value, so that an empty result is the pool's fault and not the table's."""
+    """Whether the table has every listed value or its family, so that an empty result is the pool's fault."""
+    families = {kind.family for kind in table().values()}
+    return _listed(values, key) or all(value.partition(".")[0] in families for value in values)
+
+
+def _listed(values: tuple[str, ...], key: str) -> bool:
+    """Whether the table has every listed value."""
     if type_label(key) not in ("node.kubernetes.io/instance-type", f"{TYPE_DOMAIN}family"):
         return True
     have = {kind.labels[type_label(key)] for kind in table().values()}

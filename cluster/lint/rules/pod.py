@@ -140,6 +140,20 @@ def device_request_form(stack: Stack) -> Iterator[Hit]:
 @rule(
     HOP,
     "error",
+    fix="Ask for aws.amazon.com/neuron or for aws.amazon.com/neuroncore.",
+    evidence="Neuron device plugin 2.22: it advertises neuron and neuroncore (and neurondevice before SDK 2.22)",
+)
+def device_name_unknown(stack: Stack) -> Iterator[Hit]:
+    """The pod asks for a Neuron resource that no plugin advertises under that name: it stays pending, and no node is made."""
+    for pod, container in _containers(stack):
+        for name in container.requests:
+            if name.startswith(NEURON) and name not in NEURON_DEVICES:
+                yield Hit(pod.manifest, f"{container.path}.resources", f"nobody advertises {name}")
+
+
+@rule(
+    HOP,
+    "error",
     fix="Use an emptyDir: with RAID0 it is on the same disks, and works without them.",
     evidence="amazon-eks-ami's setup-local-disks mounts /mnt/k8s-disks/0 only for RAID0 on a type with NVMe",
 )

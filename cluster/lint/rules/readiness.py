@@ -12,6 +12,8 @@ from cluster.objects import dig, mapping, mappings, sequence, string_map, text
 
 HOP = "readiness"
 KUBERAY = "KubeRay v1.6.1 pod.go: a probe that is set is kept as it is"
+# GCS, dashboard, its agent, client, Serve, metrics: open whether or not they are listed.
+_RAY_PORTS = frozenset({"6379", "8265", "52365", "10001", "8000", "8080"})
 MODEL_LOAD_S = 300.0  # of a 7B model with its graphs at hand
 
 
@@ -76,6 +78,26 @@ def probe_timeout_short(stack: Stack) -> Iterator[Hit]:
                 seconds = number(probe.get("timeoutSeconds", 1)) or 0
                 if seconds < 5 and any(part in command for part in ("ray ", "python")):
                     yield Hit(pod.manifest, f"{container.path}.{name}", f"`{command[:60]}` within {seconds:g} s")
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Probe a port that the container lists, by its name.",
+    evidence="a port that nobody listens on never answers; a name that no port has is accepted and never resolves",
+)
+def probe_port_not_listed(stack: Stack) -> Iterator[Hit]:
+    """A probe asks a port that the container does not list and that is none of Ray's: the pod never becomes ready."""
+    for pod in stack.ray_pods:
+        for container in pod.containers:
+            ports = mappings(container.value.get("ports"))
+            known = {text(port.get(key)) for port in ports for key in ("name", "containerPort")} | _RAY_PORTS
+            for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+                for kind in ("httpGet", "tcpSocket", "grpc"):
+                    port = text(dig(container.value, name, kind, "port"))
+                    if ports and port and port not in known:
+                        listed = ", ".join(text(item.get("containerPort")) for item in ports)
+                        yield Hit(pod.manifest, f"{container.path}.{name}", f"port {port} is none of {listed}")
 
 
 @rule(HOP, "warning", fix="Add a readinessProbe.", evidence="a pod without one is ready as soon as its process runs")

@@ -1,0 +1,1 @@
+"""Seeded faults: what breaks a chain that works, and who has to name it, lint beforehand or the verdict afterwards."""

@@ -1,0 +1,56 @@
+"""What no manifest shows: a component that does not run, a machine that does not come."""
+
+from __future__ import annotations
+
+from cluster.faults.fault import Fault, Named, Phase, Place
+
+LAB = (
+    Fault(
+        "operator-dead",
+        "KubeRay's operator does not run.",
+        Place.COMPONENT,
+        Phase.DEPLOY,
+        frozen=("kuberay-operator",),
+        verdict=Named("pod-created", "KubeRay"),
+    ),
+    Fault(
+        "karpenter-dead",
+        "Karpenter stops after it has accepted the pools.",
+        Place.COMPONENT,
+        Phase.SCALE_OUT,
+        frozen=("karpenter",),
+        verdict=Named("nodeclaim-created", "Karpenter"),
+    ),
+    Fault(
+        "serve-controller-dead",
+        "Serve's controller hangs.",
+        Place.COMPONENT,
+        Phase.SCALE_OUT,
+        frozen=("ServeController",),
+        verdict=Named("serve-target-raised", "Serve"),
+    ),
+    Fault(
+        "autoscaler-dead",
+        "Ray's autoscaler hangs.",
+        Place.COMPONENT,
+        Phase.SCALE_OUT,
+        frozen=("kuberay-autoscaler",),
+        verdict=Named("ray-demand-raised", "autoscaler"),
+    ),
+    Fault(
+        "nodes-never-launch",
+        "EC2 has no capacity.",
+        Place.NODE,
+        Phase.DEPLOY,
+        scenario={"broken": {"nodes_never_launch": True}},
+        verdict=Named("node-launched", "capacity"),
+    ),
+    Fault(
+        "nodes-never-ready",
+        "Instances start and never become nodes that work.",
+        Place.NODE,
+        Phase.DEPLOY,
+        scenario={"broken": {"nodes_never_ready": True}},
+        verdict=Named("node-registered", "node"),
+    ),
+)

@@ -1,0 +1,52 @@
+"""What a seeded fault is: the change, and what has to be said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from cluster.faults.edit import Edit
+
+
+class Place(str, Enum):
+    """What is broken."""
+
+    MANIFEST = "manifest"
+    COMPONENT = "component"
+    NODE = "node"
+
+
+class Phase(str, Enum):
+    """When it shows: before the chatbot answers at all, when it should grow, when it should shrink."""
+
+    DEPLOY = "deploy"
+    SCALE_OUT = "scale-out"
+    SCALE_IN = "scale-in"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the verdict has to say: the stage that breaks, and words that its reason or its evidence must hold."""
+
+    stage: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong. `lint` or `verdict` names it, mostly both."""
+
+    name: str
+    sentence: str  # what somebody did, or what happened
+    place: Place
+    phase: Phase
+    edits: tuple[Edit, ...] = ()
+    scenario: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # fields of the lab's scenario that differ: a lab of its own
+    frozen: tuple[str, ...] = ()  # components or processes of the lab that stop answering when the phase begins
+    lint: str | None = None  # the rule that says it beforehand
+    verdict: Named | None = None
+    not_rehearsed: str = ""  # why the lab cannot show it, where it cannot
