@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from cluster import support
 from cluster.client import Api
 from cluster.errors import Refused
 from cluster.objects import Manifest, dig, mappings, text
@@ -14,7 +15,6 @@ from cluster.order import KINDS
 from cluster.permissions import Plural, Right
 
 _QUESTIONS_AT_ONCE = 8
-KUBERAY_VERSION = (1, 6, 1)
 KARPENTER_FLOOR = (1, 6, 0)  # the oldest whose NodePool takes every field of ours
 # The first Karpenter that supports a Kubernetes (karpenter.sh, Compatibility).
 _KARPENTER_FOR_KUBERNETES = {33: (1, 5, 0), 34: (1, 6, 0), 35: (1, 9, 0), 36: (1, 13, 0)}
@@ -114,7 +114,7 @@ def _health_problems(facts: Facts, controller: Controller, called: str, install:
     if version is None:
         return
     shown = ".".join(map(str, version))
-    if controller.name == "kuberay-operator" and version[:2] != KUBERAY_VERSION[:2]:
+    if controller.name == "kuberay-operator" and support.errors(support.Combination(kuberay=shown)):
         yield f"{where} is {shown}, and these manifests are written for 1.6.1; {install}"
     if controller.name == "karpenter":
         floor = max(KARPENTER_FLOOR, _KARPENTER_FOR_KUBERNETES.get(facts.kubernetes_minor, (0, 0, 0)))

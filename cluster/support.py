@@ -1,7 +1,8 @@
 """What runs with what, until when: Neuron SDK, library, runtime, driver, AMI, Python, Ray, KubeRay. Pure, over dated data.
 
 The runtime is in the image and the driver on the node, so the pair is chosen by two people; `problems` tells what the
-vendor says of it. lint and deploy may call it with whatever they know of the manifests; a field that is None is not judged.
+vendor says of it. lint, and deploy before its first write, ask it with what they know of manifests and cluster; a field
+that is None is not judged.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ def release(sdk: str) -> Mapping[str, Any] | None:
     return candidates[-1] if candidates else None
 
 
+def served_sdk() -> str:
+    """The SDK that this code's own workers are built on (serving/images), whatever their image is called."""
+    return str(data()["served"]["sdk"])
+
+
 def sdk_of_image(image: str) -> str | None:
     """The SDK that an image's tag names."""
     found = _IMAGE_SDK.search(image)
@@ -81,18 +87,26 @@ def runs_with(driver: str, runtime: str) -> bool:
     )
 
 
+def has_library(sdk: str) -> bool:
+    """Whether images of this SDK carry transformers-neuronx."""
+    return version(sdk)[:2] < version(data()["library_ended"]["first_sdk_without_image"])[:2]
+
+
 def driver_of_ami(ami: str) -> str | None:
     """The least driver of an AL2023 Neuron AMI: the newest at its date, for the build installs that, unpinned.
 
     Only releases of the table count, so the true one may be newer by a minor; None when `ami` names no date.
     """
-    found = _AMI.search(ami)
-    if found is None:
+    built = _built(ami)
+    if built is None:
         return None
-    built = date(*map(int, found.groups()))
-    known = [row for row in data()["releases"] if row["driver"] and len(row["date"]) == 10]
-    before = [row["driver"] for row in known if date.fromisoformat(row["date"]) <= built]
+    before = [row["driver"] for row in data()["releases"] if date.fromisoformat(row["date"]) <= built]
     return before[-1] if before else None
+
+
+def errors(combination: Combination) -> list[Problem]:
+    """The pairs that cannot run."""
+    return [problem for problem in problems(combination) if problem.severity == "error"]
 
 
 def problems(combination: Combination) -> list[Problem]:
@@ -110,8 +124,8 @@ def _library(combination: Combination) -> Iterator[Problem]:
     if combination.sdk is None or not combination.library:
         return
     ended = data()["library_ended"]
-    if version(combination.sdk)[:2] >= version(ended["first_sdk_without_image"]):
-        message = f"images of SDK {combination.sdk} do not carry transformers-neuronx: the last is 2.25.0's"
+    if not has_library(combination.sdk):
+        message = f"images of SDK {combination.sdk} do not carry transformers-neuronx: the last is {served_sdk()}'s"
         yield Problem("error", "sdk × library", message, _source(ended))
     else:
         message = f"transformers-neuronx is without support since {ended['ended']}; docs/decisions/neuron-successor.md says what follows it"
@@ -162,8 +176,17 @@ def _ray(combination: Combination) -> Iterator[Problem]:
         message = f"Ray {combination.ray} was never run with this code, {ray['version']} was"
         yield Problem("warning", "ray", message, _source(ray))
     if combination.kuberay and combination.kuberay != kuberay["pinned"]:
+        other = version(combination.kuberay)[:2] != version(kuberay["pinned"])[:2]
         message = f"KubeRay {combination.kuberay} was never run with these manifests, {kuberay['pinned']} was"
-        yield Problem("warning", "kuberay", message, _source(kuberay))
+        yield Problem("error" if other else "warning", "kuberay", message, _source(kuberay))
+
+
+def _built(ami: str) -> date | None:
+    found = _AMI.search(ami)
+    try:
+        return date(*map(int, found.groups())) if found else None
+    except ValueError:  # digits that are no date
+        return None
 
 
 def _source(row: Mapping[str, Any]) -> str:

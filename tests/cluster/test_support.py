@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,15 +53,40 @@ def test_a_driver_from_2_29_on_refuses_runtimes_before_2_33(driver: str, runtime
         ({"python": "3.9", "head_python": "3.9"}, "ray × python"),
         ({"head_python": "3.11"}, "head × workers"),
         ({"head_ray": "2.59.0"}, "head × workers"),
+        ({"kuberay": "1.7.0"}, "kuberay"),
+        ({"sdk": "2.30.0", "library": False, "ami": "al2023@latest", "python": None}, "driver × runtime"),
     ],
 )
-def test_each_broken_pair_is_an_error_by_name(changes: dict[str, str | None], pair: str) -> None:
-    assert _errors(replace(SERVED, **changes)) == [pair]  # type: ignore[arg-type]
+def test_each_broken_pair_is_an_error_by_name(changes: dict[str, Any], pair: str) -> None:
+    assert _errors(replace(SERVED, **changes)) == [pair]
+
+
+def test_another_patch_of_the_operator_is_a_warning() -> None:
+    found = problems(replace(SERVED, kuberay="1.6.2"))
+    assert ("warning", "kuberay") in [(problem.severity, problem.pair) for problem in found]
+    assert support.errors(replace(SERVED, kuberay="1.6.2")) == []
+
+
+def test_the_served_sdk_is_the_one_that_the_workers_image_is_built_on() -> None:
+    versions = json.loads((Path(__file__).parents[2] / "serving/images/neuron-versions.json").read_text())
+    row = support.release(support.served_sdk())
+    assert row is not None
+    assert versions == {
+        "sdk": row["sdk"],
+        "image": f"public.ecr.aws/neuron/pytorch-inference-neuronx:{row['image']}",
+        "python": support.data()["served"]["python"],
+        "transformers-neuronx": row["transformers_neuronx"],
+        "neuronx-cc": row["neuronx_cc"],
+        "torch-neuronx": row["torch_neuronx"],
+        "runtime": row["runtime"],
+    }
 
 
 def test_an_ami_has_at_least_the_driver_that_was_newest_when_it_was_built() -> None:
     assert driver_of_ami("al2023@v20250801") == "2.23.9"
+    assert driver_of_ami("al2023@v20260618") == "2.28.0"
     assert driver_of_ami("2026-07-07") == "2.29.0"
+    assert driver_of_ami("al2023@v20261399") is None
     assert driver_of_ami("al2023@latest") is None
 
 

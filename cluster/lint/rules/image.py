@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from cluster import support
 from cluster.lint.finding import Hit
 from cluster.lint.pods import Container, Pod
 from cluster.lint.registry import rule
@@ -12,7 +12,6 @@ from cluster.lint.stack import Stack
 from cluster.objects import text
 
 HOP = "image"
-SDK = re.compile(r"sdk(\d+)\.(\d+)")
 
 
 def _containers(stack: Stack) -> Iterator[tuple[Pod, Container]]:
@@ -61,12 +60,13 @@ def image_pull_always(stack: Stack) -> Iterator[Hit]:
 def sdk_without_library(stack: Stack) -> Iterator[Hit]:
     """The image is of an SDK from which transformers-neuronx was removed, and the pod's settings ask for it."""
     for pod, container in _containers(stack):
-        match = SDK.search(container.image)
+        sdk = support.sdk_of_image(container.image)
         asks = "transformers-neuronx" in container.command_line or any(
             "transformers-neuronx" in (value or "") for value in container.env.values()
         )
-        if match and (int(match[1]), int(match[2])) >= (2, 26) and asks:
-            yield Hit(pod.manifest, f"{container.path}.image", f"SDK {match[1]}.{match[2]} has no transformers-neuronx")
+        asks = asks or container.env.get("CHATBOT_RUNNER__KIND") == "neuron"
+        if sdk and asks and not support.has_library(sdk):
+            yield Hit(pod.manifest, f"{container.path}.image", f"SDK {sdk} has no transformers-neuronx")
 
 
 @rule(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import date
 
+from cluster import support
+from cluster.lint.capacity import open_pools
 from cluster.lint.finding import Hit
 from cluster.lint.karpenter import NodeClass, NodePool
+from cluster.lint.pods import Pod
 from cluster.lint.registry import rule
 from cluster.lint.rules.node_pool import accelerated
 from cluster.lint.stack import Stack
@@ -23,8 +24,6 @@ RESERVED_TAGS = (
     "eks:eks-cluster-name",
     "karpenter.k8s.aws/ec2nodeclass",
 )
-DRIVER_229 = date(2026, 7, 7)  # Neuron driver 2.29 with SDK 2.31.0; it refuses runtimes before 2.33
-ALIAS_DATE = re.compile(r"@v(\d{4})(\d{2})(\d{2})$")
 
 
 def pools_of(stack: Stack, node_class: NodeClass) -> list[NodePool]:
@@ -278,30 +277,27 @@ def kubelet_shifts_allocatable(stack: Stack) -> Iterator[Hit]:
 @rule(
     HOP,
     "error",
-    fix="Pin an AMI from before 2026-07-07, or bring the image's runtime to 2.33 or later.",
+    fix="Pin an AMI or an image that goes with the other: `python -m cluster support` prints which.",
     evidence="Neuron runtime notes: driver 2.29 requires runtime library 2.33; EKS's AMI takes the newest driver when it is built",
 )
 def sdk_driver_pair(stack: Stack) -> Iterator[Hit]:
     """The AMI's Neuron driver refuses the runtime in the image (SDK 2.30 and older): nrt_init fails on every replica."""
-    for node_class in stack.node_classes:
-        match = next((m for alias in node_class.aliases if (m := ALIAS_DATE.search(alias))), None)
-        built = _date(match) if match else None
-        floating = any(alias.endswith("@latest") for alias in node_class.aliases)
-        if not _accelerated(stack, node_class) or not (floating or (built and built >= DRIVER_229)):
-            continue
-        for pod in stack.ray_pods:
-            sdk = next((s for c in pod.containers if (s := re.search(r"sdk(\d+)\.(\d+)", c.image))), None)
-            if sdk and (int(sdk[1]), int(sdk[2])) < (2, 31):
-                alias = node_class.aliases[0]
-                yield Hit(
-                    pod.manifest,
-                    f"{pod.spec_path}.containers",
-                    f"image of SDK {sdk[1]}.{sdk[2]} on {alias}, driver 2.29 or later",
-                )
+    for pod in stack.ray_pods:
+        sdk = _sdk(pod)
+        for ami in _amis(stack, pod) if sdk else ():
+            pair = support.Combination(sdk=sdk, library=False, ami=ami)
+            for problem in support.errors(pair):
+                yield Hit(pod.manifest, f"{pod.spec_path}.containers", problem.message)
 
 
-def _date(match: re.Match[str]) -> date | None:
-    try:
-        return date(int(match[1]), int(match[2]), int(match[3]))
-    except ValueError:
-        return None
+def _sdk(pod: Pod) -> str | None:
+    """Of the image whose tag names one, else of this code's own workers where the pod runs them."""
+    named = next((sdk for c in pod.containers if (sdk := support.sdk_of_image(c.image))), None)
+    ours = any(container.env.get("CHATBOT_RUNNER__KIND") == "neuron" for container in pod.containers)
+    return named or (support.served_sdk() if ours else None)
+
+
+def _amis(stack: Stack, pod: Pod) -> list[str]:
+    """The aliases of the nodes with accelerators that the pod may run on."""
+    classes = [stack.node_class(pool) for pool in open_pools(stack, pod) if accelerated(pool)]
+    return sorted({alias for node_class in classes if node_class for alias in node_class.aliases})

@@ -29,4 +29,4 @@ def test_json_carries_combination_problems_and_table(capsys: pytest.CaptureFixtu
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "chatbot.support/v1"
     assert [problem["severity"] for problem in document["problems"]] == ["warning"]
-    assert document["table"]["releases"][-1]["driver"] == "2.29.0"
+    assert document["table"]["releases"][-1]["driver"] == "2.30.2"

@@ -2,7 +2,7 @@ import pytest
 
 from cluster.lint.engine import all_rules, lint
 from cluster.lint.registry import HOPS
-from tests.support.lint_cases import CASES
+from tests.support.lint_cases import CASES, container, env
 from tests.support.lint_stack import GONE, Edit, build
 
 OF_THE_READER = {
@@ -27,6 +27,29 @@ def test_every_rule_has_a_case_and_guards_a_hop() -> None:
     rules = {rule.id: rule for rule in all_rules()}
     assert set(rules) - OF_THE_READER == set(CASES)
     assert {rule.hop for rule in rules.values()} == set(HOPS)
+
+
+@pytest.mark.parametrize(
+    ("ami", "image", "refused"),
+    [
+        ("al2023@v20260618", "registry/ours:1.0", False),
+        ("al2023@v20260801", "registry/ours:1.0", True),
+        ("al2023@latest", "registry/ours:1.0", True),
+        ("al2023@v20260801", "neuron:2.9.0-neuronx-py312-sdk2.30.0-ubuntu24.04", True),
+        ("al2023@v20260801", "neuron:2.9.0-neuronx-py312-sdk2.31.0-ubuntu24.04", False),
+    ],
+)
+def test_a_workers_runtime_is_judged_by_its_tag_or_by_what_our_own_workers_are_built_on(
+    ami: str, image: str, refused: bool
+) -> None:
+    changes = [
+        Edit("class", "spec.amiSelectorTerms", [{"alias": ami}]),
+        container("image", image),
+        env("CHATBOT_RUNNER__KIND", "neuron"),
+    ]
+    found = [finding.message for finding in lint(build(changes)).findings if finding.rule == "sdk-driver-pair"]
+    assert bool(found) is refused
+    assert all("runtime" in message for message in found)
 
 
 def test_a_head_may_live_on_nodes_that_nobody_rendered() -> None:
