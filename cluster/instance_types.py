@@ -129,6 +129,11 @@ def table() -> Mapping[str, InstanceType]:
     return {name: InstanceType(name, *row) for name, row in _data()["types"].items()}
 
 
+def usd_per_hour() -> dict[str, float]:
+    """The on-demand price of every type that has one."""
+    return {name: row.usd_per_hour for name, row in table().items() if row.usd_per_hour is not None}
+
+
 @functools.cache
 def sources() -> tuple[Source, ...]:
     """The sources of the figures, prices first."""

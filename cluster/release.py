@@ -104,5 +104,5 @@ def open_release(target: str, settings: Settings, tell: Callable[[str], None]) -
     """The release of a target that is a cluster. Raises Refused for another one."""
     module = importlib.import_module(f"{targets.__name__}.{target}") if target in targets.names() else None
     if not hasattr(module, "open_release"):
-        raise Refused(f"{target!r} is no cluster to plan for: use eks.")
+        raise Refused(f"{target!r} is no cluster to plan for: use eks or rehearsal.")
     return cast(Release, module.open_release(settings, tell))  # type: ignore[union-attr]

@@ -23,6 +23,10 @@ SPEC_PATHS = {
 }
 UNBOUNDED = 2_147_483_647  # the CRD's default of maxReplicas
 NEURON_CORES = "neuron_cores"
+COLD_START = (
+    "chatbot.cluster/cold-start-seconds"  # a RayService's annotation: measured, from pending pod to first token
+)
+USUAL_COLD_START_S = 600.0  # node, 10 GB of image, weights and graphs
 _VERSION = re.compile(r"(?<![\d.])(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?")
 
 
@@ -30,6 +34,12 @@ def version(value: str) -> tuple[int, int, int] | None:
     """`2.60.0` of a rayVersion or an image's tag."""
     match = _VERSION.search(value)
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+def cold_start_s(manifest: Manifest) -> float:
+    """What the author of `manifest` measured from a pending worker to its first token, else what is usual."""
+    written = parse(manifest.annotations.get(COLD_START))
+    return USUAL_COLD_START_S if written is None else float(written)
 
 
 @dataclass(frozen=True, eq=False)

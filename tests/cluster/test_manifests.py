@@ -2,10 +2,12 @@
 
 import io
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cluster.kustomize import kubectl, render
 from cluster.lint.engine import lint
@@ -19,7 +21,18 @@ EXAMPLES = {name: placeholder.example for name, placeholder in declared(MANIFEST
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "chat/components").iterdir())
 
 
-@pytest.mark.parametrize("folder", ["nodepools", "platform", "clusters/eks", "clusters/rehearsal", "loadtest"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "nodepools",
+        "platform",
+        "clusters/eks",
+        "clusters/rehearsal",
+        "clusters/rehearsal-real-model",
+        "clusters/rehearsal/loadtest",
+        "loadtest",
+    ],
+)
 def test_our_manifests_have_no_error_and_no_warning(folder: str) -> None:
     findings = lint(load(str(MANIFESTS / folder), io.StringIO(), EXAMPLES)).findings
     assert [(f.rule, f.message) for f in findings if f.severity != "info"] == []
@@ -71,25 +84,50 @@ def by_kind(folder: str) -> dict[str, Manifest]:
     return {f"{m.kind} {m.name}": m for m in render(MANIFESTS / "clusters" / folder, EXAMPLES)}
 
 
-def test_rehearsal_and_eks_differ_only_in_images_runner_and_its_model() -> None:
+def leaves(value: object, path: str = "") -> dict[str, object]:
+    """Every scalar of a manifest by its path; items of a list by their name where they have one."""
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in leaves(item, f"{path}.{key}").items()}
+    if isinstance(value, list):
+        named = [(item.get("name", i) if isinstance(item, dict) else i, item) for i, item in enumerate(value)]
+        return {k: v for name, item in named for k, v in leaves(item, f"{path}[{name}]").items()}
+    return {path: value}
+
+
+def test_rehearsal_and_eks_differ_only_in_images_runner_model_object_stores_and_timers() -> None:
     eks, rehearsal = by_kind("eks"), by_kind("rehearsal")
     assert set(eks) == set(rehearsal)
-    assert [key for key in eks if eks[key].value != rehearsal[key].value] == ["RayService chatbot"]
-    ours, theirs = (repr(side["RayService chatbot"].value) for side in (eks, rehearsal))
-    for placeholder, tag in (
-        ("CHATBOT_CPU_IMAGE", "chatbot-cpu:rehearsal"),
-        ("CHATBOT_NEURON_IMAGE", "chatbot-neuron:rehearsal"),
-    ):
-        ours = ours.replace(EXAMPLES[placeholder], tag)
-    for name, value in (
-        ("CHATBOT_MODEL__NAME", "Mistral-7B-Instruct-v0.3"),
-        ("CHATBOT_MODEL__CACHE_DIR", "/models"),
-        ("CHATBOT_NEURON__ARTIFACTS", EXAMPLES["CHATBOT_ARTIFACTS"]),
-    ):
-        entry = repr({"name": name, "value": value})
-        assert ours.count(entry) == 2, f"head and worker both need {name}"
-        ours = ours.replace(f", {entry}", "")
-    assert ours.replace("'value': 'neuron'", "'value': 'simulated'") == theirs
+    different = {key for key in eks if eks[key].value != rehearsal[key].value}
+    assert different == {"RayService chatbot", "NodePool trainium-trn1"}
+    pools = [leaves(side["NodePool trainium-trn1"].value) for side in (eks, rehearsal)]
+    assert changed(*pools) == {".spec.disruption.consolidateAfter"}
+    services = [leaves(side["RayService chatbot"].value) for side in (eks, rehearsal)]
+    assert {last_name(path) for path in changed(*services)} == {
+        "image", "serveConfigV2", "idleTimeoutSeconds", "object-store-memory", "cluster/cold-start-seconds",
+        "CHATBOT_RUNNER__KIND", "CHATBOT_MODEL__NAME", "CHATBOT_MODEL__CACHE_DIR", "CHATBOT_NEURON__ARTIFACTS",
+        "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S",
+    }  # fmt: skip
+    configs = [leaves(yaml.safe_load(str(service[".spec.serveConfigV2"]))) for service in services]
+    scaling = ".applications[chatbot].deployments[Chat].autoscaling_config."
+    assert changed(*configs) == {
+        f"{scaling}{name}" for name in ("look_back_period_s", "upscale_delay_s", "downscale_delay_s")
+    }
+
+
+def last_name(path: str) -> str:
+    """Of a variable, its name; of anything else, the last key."""
+    return [word for word in re.split(r"[\[\].]", path) if word not in {"", "name", "value"}][-1]
+
+
+def changed(before: dict[str, object], after: dict[str, object]) -> set[str]:
+    return {path for path in {*before, *after} if before.get(path) != after.get(path)}
+
+
+def test_head_and_workers_of_the_rehearsal_have_the_same_environment() -> None:
+    cluster = by_kind("rehearsal")["RayService chatbot"].get("spec", "rayClusterConfig")
+    head, worker = cluster["headGroupSpec"], cluster["workerGroupSpecs"][0]
+    assert head["template"]["spec"]["containers"][0]["env"] == worker["template"]["spec"]["containers"][0]["env"]
+    assert head["rayStartParams"] == worker["rayStartParams"]
 
 
 def test_the_one_serve_config_stands_in_the_ray_service_word_for_word() -> None:

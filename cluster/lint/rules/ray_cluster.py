@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cluster.lint.finding import Hit, Severity
 from cluster.lint.karpenter import duration_s
-from cluster.lint.ray import Cluster, Group, version
+from cluster.lint.ray import Cluster, Group, cold_start_s, version
 from cluster.lint.registry import rule
 from cluster.lint.stack import Stack
 from cluster.objects import dig, mapping, text
@@ -17,7 +17,6 @@ HOP = "ray cluster"
 VALIDATION = "KubeRay v1.6.1 controllers/ray/utils/validation.go"
 MAX_NAME = {"RayService": 47, "RayJob": 47, "RayCluster": 63}
 DNS_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
-COLD_START_S = 600.0  # node, 10 GB of image, weights and graphs; measured runs replace it (docs/lint.md)
 
 
 def _groups(stack: Stack) -> Iterator[tuple[Cluster, Group]]:
@@ -199,8 +198,9 @@ def initializing_timeout_short(stack: Stack) -> Iterator[Hit]:
         if not written:
             continue
         seconds = float(written) if written.isdigit() and len(written) < 12 else duration_s(written)
-        if seconds is None or seconds < COLD_START_S:
-            shown = "no duration" if seconds is None else f"{seconds:g} s < {COLD_START_S:g} s of a cold start"
+        least_s = cold_start_s(manifest)
+        if seconds is None or seconds < least_s:
+            shown = "no duration" if seconds is None else f"{seconds:g} s < {least_s:g} s of a cold start"
             yield Hit(manifest, "metadata.annotations", f"ray.io/initializing-timeout `{written[:40]}`: {shown}")
 
 

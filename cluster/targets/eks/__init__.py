@@ -55,9 +55,8 @@ def open_release(settings: Settings, tell: Tell, *, force_conflicts: bool = Fals
         placeholders.require(placeholders.used(built.content), settings.environment, placeholders.declared(MANIFESTS))
     except Refused as error:
         unset = str(error)
-    prices = {name: row.usd_per_hour for name, row in instance_types.table().items() if row.usd_per_hour is not None}
     stage = Stage(Api.connect(settings.environment.get("KUBECONFIG")), NAME)
-    return Release(stage, built.fill(settings.environment), tell, prices, force_conflicts, unset)
+    return Release(stage, built.fill(settings.environment), tell, instance_types.usd_per_hour(), force_conflicts, unset)
 
 
 def _check_account(host: str, desired: Sequence[Manifest], kubernetes_minor: int, tell: Tell) -> None:

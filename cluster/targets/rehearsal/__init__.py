@@ -1,0 +1,99 @@
+"""On the lab of this machine (`python -m cluster rehearsal up`): production's manifests with short timers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cluster import instance_types, kustomize, placeholders, preflight
+from cluster.client import Api
+from cluster.cluster_target import ClusterTarget
+from cluster.errors import Refused
+from cluster.objects import Manifest
+from cluster.observe import Stage
+from cluster.preflight import Facts
+from cluster.release import Release
+from cluster.settings import Settings
+from cluster.targets import Options, Tell
+from cluster.targets.rehearsal import running, state, timers
+from cluster.targets.rehearsal.running import RunningLab
+from cluster.targets.rehearsal.target import NAME, RehearsalTarget
+
+__all__ = ["open_release", "open_target"]
+
+CLUSTERS = Path(__file__).resolve().parents[3] / "manifests" / "clusters"
+# What the lab's account holds (cluster/rehearsal/ec2.py) and its kubelet knows.
+VARIABLES = {
+    "EKS_CLUSTER_NAME": "rehearsal",
+    "KARPENTER_NODE_ROLE": "rehearsal-node-role",
+    "CHATBOT_CPU_IMAGE": "chatbot-cpu:rehearsal",
+    "CHATBOT_NEURON_IMAGE": "chatbot-neuron:rehearsal",
+}
+_CONTROLLERS = ("karpenter", "kuberay-operator")
+
+
+def open_target(settings: Settings, tell: Tell, options: Options) -> RehearsalTarget:
+    """The rehearsal as a target. Raises Refused where no lab runs, or for an option of another target."""
+    if options.settings or options.port:
+        raise Refused("--set and --port are for the local target: on a cluster the settings stand in manifests/.")
+    lab = running.find(home(settings))
+    release = _release(lab, tell, force_conflicts=options.force_conflicts)
+
+    def facts(api: Api) -> Facts:
+        return _facts(lab, api)
+
+    def state_now() -> Mapping[str, Any]:
+        return state.document(lab, release.desired, timers.compare(release.desired, _production()))
+
+    cluster = ClusterTarget(
+        release,
+        lambda: contextlib.nullcontext(lab.chat_url),
+        way_in="",
+        api_key=settings.api_key,
+        name=NAME,
+        facts=facts,
+    )
+    return RehearsalTarget(cluster, state_file(settings), state_now)
+
+
+def open_release(settings: Settings, tell: Tell) -> Release:
+    """The manifests of this target on the lab that runs. Raises Refused where none runs."""
+    return _release(running.find(home(settings)), tell)
+
+
+def home(settings: Settings) -> Path:
+    """Where the lab keeps its files."""
+    return settings.cache_dir / "rehearsal" / "lab"
+
+
+def state_file(settings: Settings) -> Path:
+    """Where the load test looks for the deployed rehearsal."""
+    return settings.cache_dir / NAME / "state.json"
+
+
+def _release(lab: RunningLab, tell: Tell, *, force_conflicts: bool = False) -> Release:
+    entry = CLUSTERS / NAME if lab.scenario.runner == "simulated" else CLUSTERS / "rehearsal-real-model"
+    desired = kustomize.build(entry).fill(VARIABLES)
+    return Release(
+        Stage(Api.connect(lab.kubeconfig), NAME), desired, tell, instance_types.usd_per_hour(), force_conflicts
+    )
+
+
+def _production() -> list[Manifest]:
+    examples = {name: placeholder.example for name, placeholder in placeholders.declared(CLUSTERS).items()}
+    return kustomize.build(CLUSTERS / "eks").fill(examples)
+
+
+def _facts(lab: RunningLab, api: Api) -> Facts:
+    """As on every cluster, but that Karpenter and KubeRay's operator are processes of the lab. Raises Refused without one."""
+    absent = [name for name in _CONTROLLERS if not running.started_ticks(lab.components.get(name, 0))]
+    if absent:
+        raise Refused(
+            f"The lab runs without {' and '.join(absent)}: its scenario leaves that out, or it has ended. "
+            "Look at: python -m cluster rehearsal status"
+        )
+    controllers = tuple(preflight.Controller(name, "the lab", None, 1) for name in _CONTROLLERS)
+    return replace(preflight.gather(api), controllers=controllers)
