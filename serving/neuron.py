@@ -101,10 +101,16 @@ def wanted_inputs(settings: Settings, manifest: Manifest | None, *, versions: Ma
     """The inputs of this start; `manifest` stands in for the checkpoint where it carries one and no folder is named."""
     made = neuron_plan(settings)
     flags = neuron_environment().get("NEURON_CC_FLAGS", "")
-    found = inputs.plan_inputs(made, versions=versions, flags=flags, revision=settings.neuron.model_revision)
+    revision = settings.neuron.model_revision or _revision(manifest)
+    found = inputs.plan_inputs(made, versions=versions, flags=flags, revision=revision)
     if _named_folder(settings) is None and manifest is not None and manifest.model == settings.model.name:
         return found | {"model_config": manifest.inputs.get("model_config", "")}
     return found | inputs.model_input(_config(_checkpoint(settings, None)))
+
+
+def _revision(manifest: Manifest | None) -> str:
+    """Where a start names no revision, that of the artifacts is as good as another: no graph depends on weights."""
+    return "" if manifest is None else manifest.inputs.get("model_revision", "")
 
 
 def image_versions() -> dict[str, str]:

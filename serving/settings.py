@@ -87,7 +87,8 @@ class NeuronSettings(_Group):
     attention_layout: Literal["BSH", "HSB"] = Field("BSH", description="Order of batch, sequence and hidden axes.")
     fuse_qkv: bool = Field(True, description="One product for queries, keys and values.")
     model_revision: str = Field(
-        "", description="Commit of the checkpoint in its repository; noted with the compiled graphs and compared."
+        "",
+        description="Commit of the checkpoint in its repository; noted with the compiled graphs, compared where it is set.",
     )
     artifacts: str | None = Field(
         None,

@@ -52,8 +52,7 @@ class Stages:
     def check_budget(self) -> str | None:
         """Log and export which stage runs beyond the budget; its name, or None within the budget.
 
-        It only tells: whether a late start is ended is the pod's startup probe's affair, since a compile that is ended
-        would begin anew.
+        It only tells, since a compile that is ended would begin anew.
         """
         took_s = self.clock.now() - self._began_s
         if took_s <= self.budget_s:

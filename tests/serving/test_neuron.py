@@ -17,7 +17,7 @@ from serving.assembly import Chatbot, assemble
 from serving.engine.clock import VirtualClock
 from serving.engine.request import SamplingParams
 from serving.errors import SetupError
-from serving.settings import Settings
+from serving.settings import Settings, StartupSettings
 from serving.startup import Stages
 from tests.support import asgi
 from tests.support.api import CountingSink
@@ -102,6 +102,15 @@ async def test_sampling_on_the_device_refuses_by_name_what_it_cannot_do_and_on_t
     finally:
         await device.close(drain_s=0)
         await host.close(drain_s=0)
+
+
+async def test_a_start_beyond_its_budget_names_the_stages_that_ran_beyond_it(model: Path) -> None:
+    late = neuron_settings(model).model_copy(update={"startup": StartupSettings(budget_s=1e-6)})
+    sink = CountingSink()
+    chatbot = await assemble(late, replica_id="r", sink=sink)
+    await chatbot.close(drain_s=0)
+    named = {dict(labels)["stage"] for name, labels in sink.gauges if name == "startup_over_budget_seconds"}
+    assert named >= {"weights", "graphs", "canary"}
 
 
 async def test_the_canary_proves_prefill_and_decode_before_anyone_is_let_in(

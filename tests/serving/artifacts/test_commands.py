@@ -58,6 +58,54 @@ def test_the_way_from_a_checkpoint_to_a_start_that_does_not_compile(
     assert facts["changes"] == [{"input": "amp", "made_with": "bf16", "wanted": "f16"}]
 
 
+# What changes each input of the key: a setting's other value, a version, a variable, a line of config.json.
+OTHER: dict[str, dict[str, Any]] = {
+    "slots": {"flags": ["--slots=4"]},
+    "decode_buckets": {"flags": ["--set=neuron.decode_buckets=128,256"]},
+    "prefill_buckets": {"flags": ["--set=neuron.prefill_buckets=64,128"]},
+    "sampling": {"flags": ["--set=neuron.sampling=host"]},
+    "global_top_k": {"flags": ["--set=neuron.global_top_k=8"]},
+    "tp_degree": {"flags": ["--set=neuron.tp_degree=1"]},
+    "amp": {"flags": ["--set=neuron.amp=f16"]},
+    "attention_layout": {"flags": ["--set=neuron.attention_layout=HSB"]},
+    "fuse_qkv": {"flags": ["--set=neuron.fuse_qkv=false"]},
+    "model_revision": {"flags": ["--set=neuron.model_revision=def"]},
+    "model_config": {"config": {"rms_norm_eps": 1e-6}},
+    "compiler_flags": {"environment": "-O1"},
+    "transformers-neuronx": {"version": "0.13.1"},
+    "neuronx-cc": {"version": "2.21"},
+    "torch-neuronx": {"version": "2.8"},
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_check_names_the_input_that_changed_and_no_other(
+    name: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = [*_flags(model), "--set=neuron.model_revision=abc"]
+    main(["compile", *flags, "--out", str(tmp_path / "made")])
+    assert _said(capsys, "artifacts", "check", str(tmp_path / "made"), *flags)[0] == 0
+    other = OTHER[name]
+    monkeypatch.setenv("NEURON_CC_FLAGS", other.get("environment", ""))
+    if "version" in other:
+        monkeypatch.setitem(neuron_library.VERSIONS, name, other["version"])
+    checkpoint(model, **other.get("config", {}))
+    flags += other.get("flags", [])
+    code, text = _said(capsys, "artifacts", "check", str(tmp_path / "made"), *flags, "-o", "json")
+    named = {change["input"] for change in json.loads(text)["changes"]}
+    assert (code, named) == (1, {name, "global_top_k"} if name == "sampling" else {name})
+    code, text = _said(capsys, "artifacts", "check", str(tmp_path / "made"), *flags)
+    assert f"{name}: made with " in text
+    assert set(manifest.read(tmp_path / "made").inputs) == set(OTHER)  # so none is missing above
+
+
+def test_a_start_that_names_no_revision_takes_that_of_the_artifacts(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["compile", *_flags(model, model_revision="abc"), "--out", str(tmp_path / "made")])
+    assert _said(capsys, "artifacts", "check", str(tmp_path / "made"), *_flags(model))[0] == 0
+
+
 def test_check_names_a_graph_that_the_store_lost(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

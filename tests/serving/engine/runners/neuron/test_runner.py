@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from serving.engine.request import SamplingParams
 from serving.engine.runner import Decode, PromptChunk, RunnerError, RunnerSpec
 from serving.engine.runners.neuron.plan import NeuronPlan, Sampling
 from serving.engine.runners.neuron.runner import GREEDY, NeuronRunner, SamplingRow, sampling_row
+from serving.engine.scheduler import Scheduler, Step
 from tests.support.continuous_batching import alone, same_as_far_as_it_went, together, traffic
 from tests.support.contract_runner import next_token
 from tests.support.neuron_model import ContractModel
@@ -68,6 +70,41 @@ def test_three_hundred_requests_in_company_get_the_tokens_that_they_get_alone(pl
     assert crowd.busiest == plan.slots
     assert crowd.cancelled > 0
     assert model.overlaps == 0
+
+
+def _leave_a_live_slot_out(step: Step) -> Step:
+    return replace(step, decodes=step.decodes[1:], sampled=step.sampled[1:])
+
+
+def _repeat_a_position(step: Step) -> Step:
+    first, *others = step.decodes
+    return replace(step, decodes=[replace(first, position=first.position - 1), *others])
+
+
+def _take_another_slots_token(step: Step) -> Step:
+    first, second, *others = step.decodes
+    return replace(step, decodes=[replace(first, slot=second.slot), replace(second, slot=first.slot), *others])
+
+
+@pytest.mark.parametrize("breaks", [_leave_a_live_slot_out, _repeat_a_position, _take_another_slots_token])
+def test_a_scheduler_that_breaks_the_contract_gives_other_tokens(
+    breaks: Callable[[Step], Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Now and then only: each of the requests that it touched shows it, so the test above cannot pass by luck."""
+
+    class Broken(Scheduler):
+        steps = 0
+
+        def schedule(self) -> Step:
+            step = super().schedule()
+            self.steps += 1
+            return breaks(step) if self.steps % 10 == 0 and len(step.decodes) > 1 else step
+
+    requests = traffic(60, [1, 7, 8, 9, 16], longest=PLAN.positions, vocabulary=VOCABULARY, seed=7)
+    expected = alone(_runner()[0], requests)
+    monkeypatch.setattr("tests.support.continuous_batching.Scheduler", Broken)
+    crowd = together(_runner()[0], requests, budget_tokens=16, cancelling=0.0, seed=7)
+    assert same_as_far_as_it_went(crowd, expected) < len(requests)
 
 
 def test_a_slot_that_is_filled_in_a_step_does_not_disturb_those_that_decode_in_it() -> None:
