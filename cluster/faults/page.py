@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from cluster.faults.catalog import FAULTS
-from cluster.faults.fault import Fault
+from cluster.faults.fault import Fault, Phase
 from cluster.faults.outcome import CONTROL, Outcome
 from cluster.faults.results import Results, by_name, read
 
@@ -26,7 +26,7 @@ def page() -> str:
     results = read()
     seen = by_name(results.outcomes)
     parts = [_HEAD.format(count=len(FAULTS)), _summary(results)]
-    for phase, faults in groupby(sorted(FAULTS, key=lambda f: list(type(f.phase)).index(f.phase)), lambda f: f.phase):
+    for phase, faults in groupby(sorted(FAULTS, key=lambda f: list(Phase).index(f.phase)), lambda f: f.phase):
         parts.append(f"## {phase.value[0].upper()}{phase.value[1:]}\n\n")
         parts.append("| fault | what is wrong | lint | the verdict has to name | in the rehearsal | s |\n")
         parts.append("| --- | --- | --- | --- | --- | --- |\n")

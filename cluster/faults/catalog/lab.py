@@ -11,7 +11,15 @@ LAB = (
         Place.COMPONENT,
         Phase.DEPLOY,
         frozen=("kuberay-operator",),
-        verdict=Named("pod-created", "KubeRay"),
+        verdict=Named("ray-demand-raised", "operator"),
+    ),
+    Fault(
+        "operator-dies",
+        "KubeRay's operator hangs once the chatbot answers.",
+        Place.COMPONENT,
+        Phase.SCALE_OUT,
+        frozen=("kuberay-operator",),
+        verdict=Named("pod-created", "operator"),
     ),
     Fault(
         "karpenter-dead",

@@ -54,7 +54,7 @@ REPLICA = (
         Place.MANIFEST,
         Phase.DEPLOY,
         edits=(_service("/spec/serveConfigV2/applications/0/import_path", "serving.app:build"),),
-        verdict=Named("replica-started", "build"),
+        verdict=Named("serve-target-raised", "build"),
     ),
     Fault(
         "model-missing",

@@ -35,7 +35,7 @@ SERVE = (
         Phase.DEPLOY,
         edits=(_service(f"{_CHAT}/autoscaling_config/min_replicas", 4),),
         lint="serve-bounds-invalid",
-        verdict=Named("replica-started", "max_replicas"),
+        verdict=Named("serve-target-raised", "max_replicas"),
     ),
     Fault(
         "target-above-capacity",

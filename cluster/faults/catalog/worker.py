@@ -103,7 +103,7 @@ WORKER = (
             {"tcpSocket": {"port": 9999}, "periodSeconds": 2},
         ),
         lint="probe-port-not-listed",
-        verdict=Named("container-started", "ready"),
+        verdict=Named("ray-node-joined", "ready"),
     ),
     Fault(
         "quota-too-small",

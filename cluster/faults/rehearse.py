@@ -1,0 +1,123 @@
+"""Try faults one after the other on labs that stand, each with nothing left of the one before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from cluster.errors import ClusterError
+from cluster.explain.snapshot import Snapshot
+from cluster.faults.edit import apply
+from cluster.faults.fault import Fault, Phase
+from cluster.faults.outcome import CONTROL, Outcome, judge, judge_control, unjudged
+from cluster.objects import Manifest
+
+
+class Bench(Protocol):
+    """A lab that stands, as a place to try faults."""
+
+    @property
+    def desired(self) -> Sequence[Manifest]:
+        """The manifests as they are, with nothing broken."""
+
+    def lay_down(self, manifests: Sequence[Manifest]) -> None:
+        """Apply all of them, whatever lint or readiness say. Raises ClusterError where the API server refuses one."""
+
+    def frozen(self, names: tuple[str, ...]) -> AbstractContextManager[None]:
+        """Inside, these components or processes hang. Raises NotReady where there is none of that name."""
+
+    def verdict(self, arguments: Sequence[str]) -> Mapping[str, Any]:
+        """The verdict document of `python -m loadtest` with these arguments. Raises NotReady where there is none."""
+
+    def snapshot(self) -> Snapshot:
+        """What explain would look at now."""
+
+    def clear(self) -> None:
+        """Remove everything that was laid down. Raises ClusterError with what does not go."""
+
+
+# Opens a lab in which these fields of the scenario differ; it ends with the context.
+OpenBench = Callable[[Mapping[str, Any]], AbstractContextManager[Bench]]
+Seen = Callable[[Fault, Bench], None]  # is shown the lab while the fault is in it
+
+COMES_UP = ("watch", "--timeout", "90")
+_LOAD = {
+    Phase.SCALE_OUT: ("verify", "rehearsal-fault"),
+    Phase.SCALE_IN: ("verify", "rehearsal-fault-scale-in"),
+}
+
+
+def rehearse(
+    faults: Sequence[Fault], open_bench: OpenBench, *, tell: Callable[[str], None], seen: Seen
+) -> Iterator[Outcome]:
+    """The outcome of each; faults of one scenario share a lab, unless one leaves something behind."""
+    waiting = sorted(faults, key=lambda fault: (bool(fault.scenario), str(dict(fault.scenario))))
+    while waiting:
+        scenario = waiting[0].scenario
+        with open_bench(scenario) as bench:
+            while waiting and waiting[0].scenario == scenario:
+                fault = waiting.pop(0)
+                tell(f"{fault.name}: {fault.sentence}")
+                yield try_fault(bench, fault, seen)
+                if not _cleared(bench, tell):
+                    break
+
+
+def try_fault(bench: Bench, fault: Fault, seen: Seen) -> Outcome:
+    """Break it, ask for the verdict, and compare; the lab is left broken."""
+    started_s = time.monotonic()
+    try:
+        verdict = _under(bench, fault, seen)
+        return judge(fault, verdict, time.monotonic() - started_s)
+    except (ClusterError, ValueError) as error:
+        return unjudged(fault.name, fault.phase.value, str(error), time.monotonic() - started_s)
+
+
+def try_controls(phases: Sequence[Phase], open_bench: OpenBench, *, tell: Callable[[str], None]) -> Iterator[Outcome]:
+    """The same with nothing broken, once for each of `phases`: whatever is named is a false alarm."""
+    with open_bench({}) as bench:
+        for number, phase in enumerate(phases, 1):
+            tell(f"{number} of {len(phases)}: {CONTROL}, watched through {phase.value}")
+            yield _control(bench, phase)
+            bench.clear()
+
+
+def _control(bench: Bench, phase: Phase) -> Outcome:
+    started_s = time.monotonic()
+    try:
+        bench.lay_down(bench.desired)
+        verdict = bench.verdict(COMES_UP)
+        if phase is not Phase.DEPLOY and not verdict.get("broken_link"):
+            verdict = bench.verdict(_LOAD[phase])
+        return judge_control(phase.value, verdict, time.monotonic() - started_s)
+    except ClusterError as error:
+        return unjudged(CONTROL, phase.value, str(error), time.monotonic() - started_s)
+
+
+def _under(bench: Bench, fault: Fault, seen: Seen) -> Mapping[str, Any]:
+    manifests = apply(fault.edits, bench.desired)
+    if fault.phase is Phase.DEPLOY:
+        with bench.frozen(fault.frozen):
+            bench.lay_down(manifests)
+            verdict = bench.verdict(COMES_UP)
+            seen(fault, bench)
+            return verdict
+    bench.lay_down(manifests)
+    before = bench.verdict(COMES_UP)
+    if before.get("broken_link"):
+        return before  # it shows already: judged as what it is
+    with bench.frozen(fault.frozen):
+        verdict = bench.verdict(_LOAD[fault.phase])
+        seen(fault, bench)
+        return verdict
+
+
+def _cleared(bench: Bench, tell: Callable[[str], None]) -> bool:
+    try:
+        bench.clear()
+    except ClusterError as error:
+        tell(f"What the fault left does not go, so the next one gets a lab of its own: {error}")
+        return False
+    return True

@@ -1,0 +1,48 @@
+"""What a cluster looks like under a fault, written down for the tests of `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster.explain import explain
+from cluster.explain.snapshot import Snapshot
+from cluster.faults.fault import Fault
+from cluster.objects import Manifest
+
+HEAD = (
+    "# Recorded from the rehearsal under the fault {name}, on {date}; fields that explain does not read are left out.\n"
+)
+_NOISE = frozenset({"managedFields", "uid", "resourceVersion", "selfLink", "generateName"})
+_BULK = frozenset(
+    {"env", "volumeMounts", "volumes", "livenessProbe", "readinessProbe", "startupProbe", "command", "args", "images",
+     "imageID", "containerID", "securityContext", "nodeInfo", "ports", "lifecycle", "dnsPolicy", "userData"}
+)  # fmt: skip
+
+
+def write(folder: Path, fault: Fault, snapshot: Snapshot) -> Path:
+    """One file, as tests/cluster/explain/situations holds them; its sentence is what explain says today."""
+    document = {
+        "situation": fault.sentence,
+        "sentence": explain(snapshot).sentence,
+        "taken_at": snapshot.taken_at.isoformat(),
+        "objects": [pruned(value) for kind in sorted(snapshot.objects) for value in _sorted(snapshot.objects[kind])],
+    }
+    path = folder / f"recorded-{fault.name}.yaml"
+    head = HEAD.format(name=fault.name, date=snapshot.taken_at.date().isoformat())
+    path.write_text(head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), "utf-8")
+    return path
+
+
+def pruned(value: Any) -> Any:
+    """Without what changes from run to run and what nobody looks at."""
+    if isinstance(value, Mapping):
+        return {k: pruned(v) for k, v in value.items() if k not in _NOISE | _BULK and v not in ({}, [], None)}
+    return [pruned(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _sorted(values: tuple[Mapping[str, Any], ...]) -> list[Mapping[str, Any]]:
+    return sorted(values, key=lambda value: Manifest(value).name)

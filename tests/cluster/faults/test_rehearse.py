@@ -1,0 +1,123 @@
+"""The order of things around a lab, on a bench that keeps a diary."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from cluster.errors import NotReady
+from cluster.explain.snapshot import Snapshot
+from cluster.faults.edit import GONE, Edit
+from cluster.faults.fault import Fault, Named, Phase, Place
+from cluster.faults.rehearse import COMES_UP, Bench, rehearse, try_controls
+from cluster.objects import Manifest
+
+POD = Manifest({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"tolerations": [1]}})
+BROKEN = {"broken_link": {"stage": "pod-created", "reason": "exceeded quota"}}
+WHOLE = {"broken_link": None}
+
+
+@dataclass
+class Diary:
+    """A bench whose verdicts are given."""
+
+    verdicts: list[Mapping[str, Any]]
+    entries: list[str] = field(default_factory=list)
+    clears: bool = True
+    desired: Sequence[Manifest] = (POD,)
+
+    def lay_down(self, manifests: Sequence[Manifest]) -> None:
+        self.entries.append(f"lay down {[dict(m.spec) for m in manifests]}")
+
+    @contextlib.contextmanager
+    def frozen(self, names: tuple[str, ...]) -> Iterator[None]:
+        self.entries += [f"freeze {name}" for name in names]
+        yield
+        self.entries += [f"thaw {name}" for name in names]
+
+    def verdict(self, arguments: Sequence[str]) -> Mapping[str, Any]:
+        self.entries.append(arguments[0])
+        return self.verdicts.pop(0)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot.of(datetime.now(timezone.utc), [])
+
+    def clear(self) -> None:
+        self.entries.append("clear")
+        if not self.clears:
+            raise NotReady("a pod stays")
+
+
+def fault(**fields: Any) -> Fault:
+    base = Fault("f", "It is broken.", Place.MANIFEST, Phase.DEPLOY, verdict=Named("pod-created", "quota"))
+    return replace(base, **{"edits": (Edit("Pod", "a", "/spec/tolerations", GONE),), **fields})
+
+
+def tried(faults: Sequence[Fault], bench: Diary) -> list[tuple[str, bool]]:
+    opened: list[Mapping[str, Any]] = []
+
+    @contextlib.contextmanager
+    def open_bench(scenario: Mapping[str, Any]) -> Iterator[Bench]:
+        opened.append(scenario)
+        bench.entries.append(f"lab {dict(scenario)}")
+        yield bench
+
+    def seen(fault: Fault, _: Bench) -> None:
+        bench.entries.append(f"see {fault.name}")
+
+    return [(o.name, o.right) for o in rehearse(faults, open_bench, tell=lambda _: None, seen=seen)]
+
+
+def test_a_fault_of_the_deploy_is_laid_down_broken_seen_and_cleared() -> None:
+    bench = Diary([BROKEN])
+    assert tried([fault()], bench) == [("f", True)]
+    assert bench.entries == ["lab {}", "lay down [{}]", COMES_UP[0], "see f", "clear"]
+
+
+def test_a_component_hangs_before_the_deploy_or_only_under_load() -> None:
+    bench = Diary([BROKEN, WHOLE, BROKEN])
+    early, late = (
+        fault(edits=(), frozen=("karpenter",)),
+        fault(name="g", edits=(), frozen=("kwok",), phase=Phase.SCALE_OUT),
+    )
+    assert tried([early, late], bench) == [("f", True), ("g", True)]
+    whole = "lay down [{'tolerations': [1]}]"
+    assert bench.entries == [
+        "lab {}", "freeze karpenter", whole, "watch", "see f", "thaw karpenter", "clear",
+        whole, "watch", "freeze kwok", "verify", "see g", "thaw kwok", "clear",
+    ]  # fmt: skip
+
+
+def test_what_breaks_before_the_load_is_judged_as_that() -> None:
+    assert tried([fault(phase=Phase.SCALE_OUT, verdict=Named("node-launched", "x"))], Diary([BROKEN])) == [("f", False)]
+
+
+def test_faults_of_one_scenario_share_a_lab_and_what_stays_behind_ends_it() -> None:
+    dark = {"absent": ["kwok"]}
+    faults = [fault(), fault(name="g", scenario=dark), fault(name="h")]
+    bench = Diary([BROKEN] * 3)
+    tried(faults, bench)
+    assert [entry for entry in bench.entries if entry.startswith("lab")] == ["lab {}", f"lab {dark}"]
+    stuck = Diary([BROKEN] * 3, clears=False)
+    tried(faults, stuck)
+    assert [entry for entry in stuck.entries if entry.startswith("lab")] == ["lab {}", f"lab {dark}", "lab {}"]
+
+
+def test_an_edit_that_no_longer_fits_the_manifests_is_wrong_and_not_the_end() -> None:
+    stale = fault(edits=(Edit("Pod", "b", "/spec/x", 1),))
+    assert tried([stale, fault(name="g")], Diary([BROKEN])) == [("f", False), ("g", True)]
+
+
+def test_a_control_that_names_anything_is_a_false_alarm() -> None:
+    bench = Diary([WHOLE, WHOLE, BROKEN])
+
+    @contextlib.contextmanager
+    def open_bench(_: Mapping[str, Any]) -> Iterator[Bench]:
+        yield bench
+
+    found = try_controls([Phase.SCALE_IN, Phase.DEPLOY], open_bench, tell=lambda _: None)
+    assert [outcome.right for outcome in found] == [True, False]
+    assert bench.entries.count("clear") == 2
