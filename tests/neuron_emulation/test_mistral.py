@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-REQUESTS = 300
+REQUESTS = 360  # some are cancelled while they wait; at least ANSWERED get tokens
+ANSWERED = 300
 SLOTS, DECODE_BUCKETS, PREFILL_BUCKETS = 4, (16, 32, 64), (8, 16, 48)
 CONFIG: dict[str, Any] = checkpoints.CONFIG | {"rope_theta": 1_000_000.0}
 
@@ -85,14 +86,15 @@ def test_every_request_in_company_gets_hugging_faces_greedy_tokens(
     requests = _requests(plan)
     runner = NeuronRunner(watch, plan, _spec(plan))
     crowd = together(runner, requests, budget_tokens=16, cancelling=0.05, seed=11)
-    exact = sum(_is_greedy(reference, r, out) for r, out in zip(requests, crowd.outputs, strict=True))
+    answered = [(request, out) for request, out in zip(requests, crowd.outputs, strict=True) if out]
+    exact = sum(_is_greedy(reference, request, out) for request, out in answered)
     with capsys.disabled():
         print(  # noqa: T201 - the figures are what this run is for
-            f"\n{plan.sampling.value} {plan.attention_layout} fused={plan.fuse_qkv}: {exact}/{len(requests)} exact, "
+            f"\n{plan.sampling.value} {plan.attention_layout} fused={plan.fuse_qkv}: {exact}/{len(answered)} exact of {len(requests)} asked, "
             f"{sum(map(len, crowd.outputs))} tokens, {crowd.cancelled} cancelled, {watch.figures()}, "
             f"device runs overlapping: {device.overlapping_runs}"
         )
-    assert exact == len(requests)
+    assert exact == len(answered) >= ANSWERED
     assert crowd.busiest == SLOTS
     assert crowd.cancelled > 0
     assert min(len(request.prompt_ids) for request in requests) == 1
@@ -112,8 +114,6 @@ def _is_greedy(reference: Any, request: GenerationRequest, output: Sequence[int]
     """Whether each token is the reference's first choice after everything before it."""
     import torch
 
-    if not output:  # cancelled while it waited
-        return True
     ids = [*request.prompt_ids, *output[:-1]]
     logits = reference(torch.tensor([ids])).logits[0, len(request.prompt_ids) - 1 :]
     return bool(np.array_equal(logits.argmax(-1).numpy(), np.asarray(output)))
