@@ -103,7 +103,7 @@ def test_faults_of_one_scenario_share_a_lab_and_what_stays_behind_ends_it() -> N
     assert [entry for entry in bench.entries if entry.startswith("lab")] == ["lab {}", f"lab {dark}"]
     stuck = Diary([BROKEN] * 3, clears=False)
     tried(faults, stuck)
-    assert [entry for entry in stuck.entries if entry.startswith("lab")] == ["lab {}", f"lab {dark}", "lab {}"]
+    assert [entry for entry in stuck.entries if entry.startswith("lab")] == ["lab {}", "lab {}", f"lab {dark}"]
 
 
 def test_an_edit_that_no_longer_fits_the_manifests_is_wrong_and_not_the_end() -> None:
