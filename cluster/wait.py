@@ -96,6 +96,19 @@ def _replicated(value: Object) -> State:
     return State(ready=False, reason=f"{ready} of {wanted} pods are ready")
 
 
+def _job(value: Object) -> State:
+    for kind in ("Failed", "FailureTarget"):
+        if (found := condition(value, kind)).get("status") == "True":
+            return State(
+                ready=False, reason=f"{text(found.get('reason'))}: {text(found.get('message'))}", hopeless=True
+            )
+    if condition(value, "Complete").get("status") == "True":
+        return READY
+    status = value.get("status")
+    running, ended = dig(status, "active") or 0, dig(status, "succeeded") or 0
+    return State(ready=False, reason=f"{running} pods at work, {ended} done")
+
+
 def _namespace(value: Object) -> State:
     if dig(value, "status", "phase") == "Active":
         return READY
@@ -109,6 +122,7 @@ _CHECKS: dict[str, Callable[[Object], State]] = {
     "DaemonSet": _daemon_set,
     "Deployment": _replicated,
     "StatefulSet": _replicated,
+    "Job": _job,
     "Namespace": _namespace,
 }
 

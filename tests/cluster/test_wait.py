@@ -25,6 +25,7 @@ def condition(kind: str, status: str, **fields: Any) -> dict[str, Any]:
         value("RayService", observedGeneration=2, conditions=[condition("Ready", "True")]),
         value("DaemonSet", observedGeneration=2, desiredNumberScheduled=0, numberReady=0),
         value("Deployment", spec={"replicas": 2}, observedGeneration=2, readyReplicas=2),
+        value("Job", conditions=[condition("SuccessCriteriaMet", "True"), condition("Complete", "True")]),
     ],
 )
 def test_an_object_is_ready_when_its_controller_says_so_of_this_version(ready: dict[str, Any]) -> None:
@@ -49,10 +50,18 @@ def test_an_object_is_ready_when_its_controller_says_so_of_this_version(ready: d
         (value("DaemonSet", observedGeneration=2, desiredNumberScheduled=3, numberReady=1), "1 of 3 pods are ready"),
         (value("StatefulSet", observedGeneration=2), "0 of 1 pods are ready"),
         (value("Namespace", phase="Terminating"), "it is being deleted"),
+        (value("Job", active=4), "4 pods at work, 0 done"),
     ],
 )  # fmt: skip
 def test_what_is_not_ready_says_what_it_waits_for(waiting: dict[str, Any], reason: str) -> None:
     assert readiness(waiting) == State(ready=False, reason=reason)
+
+
+def test_a_job_that_failed_is_hopeless() -> None:
+    failed = condition("Failed", "True", reason="BackoffLimitExceeded", message="Job has reached the limit")
+    assert readiness(value("Job", conditions=[failed])) == State(
+        ready=False, reason="BackoffLimitExceeded: Job has reached the limit", hopeless=True
+    )
 
 
 @pytest.mark.parametrize("reason", ["InitializingTimeout", "ValidationFailed"])

@@ -1,0 +1,70 @@
+"""How much memory a process and everything below it holds, at its highest: proportional set sizes, so nothing counts twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+INTERVAL_S = 2.0
+_KIB = 1024
+
+
+class Peak:
+    """A context manager: watches while the block runs; `peak_bytes` afterwards, and so far."""
+
+    def __init__(self, pid: int, *, proc: Path = Path("/proc"), interval_s: float = INTERVAL_S) -> None:
+        self.peak_bytes = 0
+        self._pid = pid
+        self._proc = proc
+        self._interval_s = interval_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+
+    def look(self) -> None:
+        """Take one sample."""
+        self.peak_bytes = max(self.peak_bytes, sum(pss_bytes(self._proc, pid) for pid in family(self._proc, self._pid)))
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._interval_s):
+            self.look()
+
+
+def family(proc: Path, ancestor: int) -> Iterator[int]:
+    """That process and all of its descendants, in any namespace."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents(proc):
+        children.setdefault(parent, []).append(pid)
+    ahead = [ancestor]
+    while ahead:
+        pid = ahead.pop()
+        yield pid
+        ahead += children.get(pid, [])
+
+
+def pss_bytes(proc: Path, pid: int) -> int:
+    """Its share of the memory that it maps; 0 for a process that is gone or may not be looked at."""
+    try:
+        lines = (proc / str(pid) / "smaps_rollup").read_text("utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * _KIB for line in lines if line.startswith("Pss:")), 0)
+
+
+def _parents(proc: Path) -> Iterable[tuple[int, int]]:
+    for folder in proc.iterdir():
+        if folder.name.isdigit():
+            try:
+                after_name = (folder / "stat").read_text("utf-8").rpartition(") ")[2].split()
+            except OSError:  # it has ended meanwhile
+                continue
+            yield int(folder.name), int(after_name[1])
