@@ -18,9 +18,11 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from cluster.rehearsal import build as programs_build
-from cluster.rehearsal import crds, go
+from cluster.rehearsal import go, scenario
+from cluster.rehearsal.build import Built
+from cluster.rehearsal.lab import Lab
 from cluster.rehearsal.programs import PROGRAMS
-from cluster.rehearsal.running import Lab
+from cluster.rehearsal.scenario import Scenario
 from cluster.settings import Settings, from_environment
 
 _FIRST_BUILD = "about 10 minutes on two idle cores the first time, 5 GB of disk"
@@ -32,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser("build", help=f"compile its programs into the cache ({_FIRST_BUILD})")
     verb.set_defaults(verb_run=_build)
     verb = verbs.add_parser("up", help="start it, and print the path of its kubeconfig")
+    verb.add_argument("--scenario", default="field", metavar="NAME", help="a shipped one or a YAML file (%(default)s)")
+    verb.add_argument("--speed", type=float, help="seconds of the field that pass in one second here")
+    verb.add_argument(
+        "--without", action="append", default=[], metavar="NAME", help="a component to leave out; may be repeated"
+    )
     verb.set_defaults(verb_run=_up)
     verb = verbs.add_parser("down", help="end it and remove its data")
     verb.set_defaults(verb_run=_down)
@@ -41,11 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the verb says."""
-    verb: Callable[[Settings], int] = args.verb_run
-    return verb(from_environment())
+    verb: Callable[[argparse.Namespace, Settings], int] = args.verb_run
+    return verb(args, from_environment())
 
 
-def _build(settings: Settings) -> int:
+def _build(_args: argparse.Namespace, settings: Settings) -> int:
+    built = build_programs(settings)
+    for program in PROGRAMS:
+        print(built.program(program))
+    return 0
+
+
+def build_programs(settings: Settings) -> Built:
+    """Compile what is missing, and tell of it."""
     print(f"Building the rehearsal's programs: {_FIRST_BUILD}", file=sys.stderr)
     started = begun = time.monotonic()
     current = ""
@@ -63,33 +78,44 @@ def _build(settings: Settings) -> int:
             bar.update(compiled - bar.n)
 
         built = programs_build.build(settings.cache_dir, go.find(settings.environment), progress)
-    for program in PROGRAMS:
-        print(built.program(program))
     print(f"Done after {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return built
+
+
+def _up(args: argparse.Namespace, settings: Settings) -> int:
+    world = scenario.read(args.scenario)
+    changes = {} if args.speed is None else {"speed": args.speed}
+    world = Scenario.from_json({**world.to_json(), **changes, "absent": [*world.absent, *args.without]})
+    lab = lab_of(settings)
+    running = lab.status()
+    if running is None or running.scenario != world:  # where another one runs, `up` says so
+        built = programs_build.find(settings.cache_dir)
+        started = time.monotonic()
+        running = lab.up(built, settings.environment, world, standing=True)
+        print(f"Ready after {time.monotonic() - started:.1f} s; logs in {lab.logs}", file=sys.stderr)
+    print(running.kubeconfig)
     return 0
 
 
-def _up(settings: Settings) -> int:
-    built = programs_build.find(settings.cache_dir)
-    lab = _lab(settings)
-    lab.up(built, settings.environment, lambda kubeconfig: crds.install(kubeconfig, built))
-    print(lab.kubeconfig)
+def _down(_args: argparse.Namespace, settings: Settings) -> int:
+    lab_of(settings).down()
     return 0
 
 
-def _down(settings: Settings) -> int:
-    _lab(settings).down()
-    return 0
+def _status(_args: argparse.Namespace, settings: Settings) -> int:
+    running = lab_of(settings).status()
+    if running is None:
+        print("It does not run; start it: python -m cluster rehearsal up")
+        return 1
+    for part in running.parts:
+        code = f" (exit code {part.exit_code})" if part.state == "ended" else ""
+        print(f"{part.name:<26}{part.state}{code}" + (f", pid {part.pid}" if part.pid else ""))
+    print(f"supervisor                pid {running.pid}")
+    print(f"kubeconfig                {running.kubeconfig}")
+    print(f"chatbot                   {running.chat_url}")
+    return 0 if running.is_healthy else 1
 
 
-def _status(settings: Settings) -> int:
-    lab = _lab(settings)
-    processes = lab.processes()
-    for process in processes:
-        print(f"{process.name:<24}{'runs' if process.is_alive else 'has ended'}, pid {process.pid}")
-    print(f"kubeconfig: {lab.kubeconfig}" if processes else "It does not run; start it: python -m cluster rehearsal up")
-    return 0 if processes and all(process.is_alive for process in processes) else 1
-
-
-def _lab(settings: Settings) -> Lab:
-    return Lab(settings.cache_dir / "rehearsal" / "running")
+def lab_of(settings: Settings) -> Lab:
+    """The lab of this user."""
+    return Lab(settings.cache_dir / "rehearsal" / "lab")

@@ -1,14 +1,11 @@
-"""One running control plane: etcd, API server, controller manager and scheduler, as children of this process."""
+"""One control plane: etcd, API server, controller manager and scheduler, as components with their certificates."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import http
-import http.client
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +13,14 @@ from types import TracebackType
 from cluster.rehearsal import kubeconfig
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.certificates import Authority, Pair, service_account_key
+from cluster.rehearsal.component import Component, answers, start_all
 from cluster.rehearsal.processes import Processes
 
-READY_TIMEOUT_S = 120.0  # three seconds on an idle machine
+API_SERVER = "kube-apiserver"
 SERVICE_ADDRESSES = "10.96.0.0/16"
 KUBERNETES_SERVICE = "10.96.0.1"  # the first of them, where pods look for the API server
-_SERVER_HOSTS = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+_IN_CLUSTER = "kubernetes.default.svc"
+_SERVER_HOSTS = ("localhost", "kubernetes", "kubernetes.default", _IN_CLUSTER, f"{_IN_CLUSTER}.cluster.local")
 
 # The lab gives its nodes their addresses itself, and no cloud is there to ask about them.
 _CONTROLLERS = "*,-nodeipam,-cloud-node-lifecycle-controller"
@@ -49,7 +48,7 @@ class Ports:
 
 
 class ControlPlane:
-    """A context manager: running inside, gone without a trace but its folder outside."""
+    """Its files and its programs; as a context manager: running inside, gone without a trace but its folder outside."""
 
     def __init__(
         self,
@@ -58,17 +57,17 @@ class ControlPlane:
         *,
         environment: Mapping[str, str],
         address: str = "127.0.0.1",
+        ports: Ports | None = None,
         now: datetime.datetime | None = None,
-        outlive_starter: bool = False,
     ) -> None:
         """Nothing is started yet. `home` takes certificates, etcd's data and the logs."""
         self._built = built
         self._home = home
         self._environment = environment
         self._address = address
-        self._ports = Ports.free(address)
+        self._ports = ports or Ports.free(address)
         self._authority = Authority(now=now or datetime.datetime.now(datetime.timezone.utc))
-        self._processes = Processes(home / "logs", outlive_starter)
+        self._processes = Processes(home / "logs")
 
     @property
     def url(self) -> str:
@@ -80,28 +79,64 @@ class ControlPlane:
         """For a user who may do everything."""
         return self._home / "admin.kubeconfig"
 
-    def kubeconfig_for(self, user: str, *groups: str) -> Path:
-        """A kubeconfig for a user who may do what is bound to that name or these groups."""
+    def kubeconfig_for(self, user: str, *groups: str, server: str | None = None) -> Path:
+        """A kubeconfig for a user who may do what is bound to that name or these groups, at `server` or here."""
         path = self._home / f"{user.replace(':', '-')}.kubeconfig"
-        return self._write_kubeconfig(path, self._authority.client(user, *groups))
+        return self._write_kubeconfig(path, self._authority.client(user, *groups), server or self.url)
 
-    def start(self, prepare: Callable[[Path], None] = lambda _: None) -> ControlPlane:
-        """Return when the API server is ready; the controllers are up a moment later.
+    def write_files(self) -> None:
+        """Certificates and kubeconfigs, before anything is started."""
+        (self._home / "logs").mkdir(parents=True, exist_ok=True)
+        authority = self._authority
+        self._write("ca", Pair(authority.certificate, b""))
+        addresses = sorted({self._address, "127.0.0.1", KUBERNETES_SERVICE})
+        self._write("api-server", authority.server(API_SERVER, addresses=addresses, hosts=_SERVER_HOSTS))
+        self._write("kubelet", authority.server("kubelet", addresses=[self._address], hosts=[]))
+        self._write("kubelet-client", authority.client("kube-apiserver-kubelet-client", "system:masters"))
+        self._write("front-proxy", authority.client("front-proxy"))
+        self._write("service-account", service_account_key())
+        admin = authority.client("admin", "system:masters")
+        self._write("admin", admin)
+        self._write_kubeconfig(self.admin_kubeconfig, admin, self.url)
+        for program in ("kube-controller-manager", "kube-scheduler"):
+            self._write(program, authority.server(program, addresses=[self._address], hosts=[]))
+            client = authority.client(f"system:{program}")
+            self._write_kubeconfig(self._home / f"{program}.kubeconfig", client, self.url)
+
+    def components(self, prepare: Callable[[Path], None] = lambda _: None) -> list[Component]:
+        """The four programs in their order.
 
         `prepare` gets the administrator's kubeconfig before the controllers start: what it installs they know from
         their first moment, while the garbage collector finds a CRD that comes later after half a minute only.
+        """
+        manager, scheduler = "kube-controller-manager", "kube-scheduler"
+        ports = self._ports
+        return [
+            self._component("etcd", self._etcd_flags(), f"http://{self._address}:{ports.etcd}/health"),
+            self._component(API_SERVER, self._api_server_flags(), f"{self.url}/readyz"),
+            self._component(
+                manager,
+                self._controller_manager_flags(manager),
+                f"https://{self._address}:{ports.controller_manager}/healthz",
+                after=[API_SERVER],
+                prepare=lambda: prepare(self.admin_kubeconfig),
+            ),
+            self._component(
+                scheduler,
+                self._controller_flags(scheduler, ports.scheduler),
+                f"https://{self._address}:{ports.scheduler}/healthz",
+                after=[API_SERVER],
+            ),
+        ]
+
+    def start(self, prepare: Callable[[Path], None] = lambda _: None) -> ControlPlane:
+        """Return when all of it is ready.
 
         Raises ClusterError with the log of whatever does not start; nothing is left running then.
         """
-        (self._home / "logs").mkdir(parents=True, exist_ok=True)
+        self.write_files()
         try:
-            self._write_certificates()
-            self._run("etcd", *self._etcd_flags())
-            self._run("kube-apiserver", *self._api_server_flags())
-            self._processes.wait_for("kube-apiserver", self._is_ready, timeout_s=READY_TIMEOUT_S)
-            prepare(self.admin_kubeconfig)
-            self._run("kube-controller-manager", *self._controller_manager_flags())
-            self._run("kube-scheduler", *self._scheduler_flags())
+            start_all(self.components(prepare), self._processes)
         except BaseException:
             self.stop()
             raise
@@ -109,7 +144,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """End every program, the last one started first."""
-        self._processes.stop()
+        self._processes.stop_all()
 
     def pids(self) -> dict[str, int]:
         """Of the programs that run, by name."""
@@ -121,33 +156,24 @@ class ControlPlane:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def _run(self, program: str, *flags: str) -> None:
-        self._processes.start(program, [str(self._built.control_plane), program, *flags], environment=self._environment)
+    def _component(
+        self,
+        program: str,
+        flags: list[str],
+        ready_url: str,
+        *,
+        after: Sequence[str] = (),
+        prepare: Callable[[], None] | None = None,
+    ) -> Component:
+        command = [str(self._built.control_plane), program, *flags]
+        is_ready = answers(ready_url, trust=self.trust() if ready_url.startswith("https") else None)
+        return Component(program, command, self._environment, is_ready, after, prepare)
 
-    def _is_ready(self) -> bool:
+    def trust(self) -> ssl.SSLContext:
+        """What an administrator shows and trusts, once the files are written."""
         trust = ssl.create_default_context(cafile=str(self._home / "ca.crt"))
         trust.load_cert_chain(self._home / "admin.crt", self._home / "admin.key")
-        # Not urllib: a proxy of the environment must not stand between us and this machine.
-        connection = http.client.HTTPSConnection(self._address, self._ports.api_server, context=trust, timeout=2)
-        with contextlib.closing(connection):
-            try:
-                connection.request("GET", "/readyz")
-                return connection.getresponse().status == http.HTTPStatus.OK
-            except (OSError, http.client.HTTPException):
-                return False
-
-    def _write_certificates(self) -> None:
-        authority = self._authority
-        self._write("ca", Pair(authority.certificate, b""))
-        addresses = sorted({self._address, "127.0.0.1", KUBERNETES_SERVICE})
-        self._write("api-server", authority.server("kube-apiserver", addresses=addresses, hosts=_SERVER_HOSTS))
-        self._write("front-proxy", authority.client("front-proxy"))
-        self._write("service-account", service_account_key())
-        admin = authority.client("admin", "system:masters")
-        self._write("admin", admin)
-        self._write_kubeconfig(self.admin_kubeconfig, admin)
-        for program in ("kube-controller-manager", "kube-scheduler"):
-            self._write_kubeconfig(self._home / f"{program}.kubeconfig", authority.client(f"system:{program}"))
+        return trust
 
     def _write(self, name: str, pair: Pair) -> None:
         (self._home / f"{name}.crt").write_bytes(pair.certificate)
@@ -155,8 +181,8 @@ class ControlPlane:
         key.touch(mode=0o600)
         key.write_bytes(pair.key)
 
-    def _write_kubeconfig(self, path: Path, client: Pair) -> Path:
-        return kubeconfig.write(path, server=self.url, authority=self._authority.certificate, client=client)
+    def _write_kubeconfig(self, path: Path, client: Pair, server: str) -> Path:
+        return kubeconfig.write(path, server=server, authority=self._authority.certificate, client=client)
 
     def _etcd_flags(self) -> list[str]:
         client, peer = (f"http://{self._address}:{port}" for port in (self._ports.etcd, self._ports.etcd_peer))
@@ -193,24 +219,25 @@ class ControlPlane:
             "--requestheader-username-headers=X-Remote-User",
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--kubelet-certificate-authority={home / 'ca.crt'}",
+            f"--kubelet-client-certificate={home / 'kubelet-client.crt'}",
+            f"--kubelet-client-key={home / 'kubelet-client.key'}",
+            "--kubelet-preferred-address-types=InternalIP",  # the nodes' names are in no DNS
             f"--proxy-client-cert-file={home / 'front-proxy.crt'}",
             f"--proxy-client-key-file={home / 'front-proxy.key'}",
             "--endpoint-reconciler-type=none",
         ]
 
-    def _controller_manager_flags(self) -> list[str]:
+    def _controller_manager_flags(self, program: str) -> list[str]:
         return [
-            *self._component_flags("kube-controller-manager", self._ports.controller_manager),
+            *self._controller_flags(program, self._ports.controller_manager),
             f"--root-ca-file={self._home / 'ca.crt'}",
             f"--service-account-private-key-file={self._home / 'service-account.key'}",
             "--use-service-account-credentials",
             f"--controllers={_CONTROLLERS}",
         ]
 
-    def _scheduler_flags(self) -> list[str]:
-        return self._component_flags("kube-scheduler", self._ports.scheduler)
-
-    def _component_flags(self, program: str, port: int) -> list[str]:
+    def _controller_flags(self, program: str, port: int) -> list[str]:
         own = self._home / f"{program}.kubeconfig"
         return [
             f"--kubeconfig={own}",
@@ -218,5 +245,7 @@ class ControlPlane:
             f"--authorization-kubeconfig={own}",
             f"--bind-address={self._address}",
             f"--secure-port={port}",
+            f"--tls-cert-file={self._home / f'{program}.crt'}",
+            f"--tls-private-key-file={self._home / f'{program}.key'}",
             "--leader-elect=false",
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import time
@@ -21,15 +22,19 @@ _LOG_TAIL_CHARACTERS = 1500
 
 @dataclass(slots=True)
 class Processes:
-    """The children of one lab, each with a log file of its own under `logs`."""
+    """The children of one lab, each with a log file of its own under `logs`. They end with this process."""
 
     logs: Path
-    outlive_starter: bool = False  # else they end with this process, however it ends
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str]) -> None:
-        """Start one; in a session of its own, so that a Ctrl-C at the terminal reaches only us and we end them."""
-        with (self.logs / f"{name}.log").open("wb") as log:
+    def start(
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], sockets: Sequence[int] = ()
+    ) -> None:
+        """Start one; in a session of its own, so that a Ctrl-C at the terminal reaches only us and we end them.
+
+        `sockets` are the descriptors that it inherits.
+        """
+        with (self.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
                 list(command),
                 env=dict(environment),
@@ -37,7 +42,8 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=None if self.outlive_starter else _end_with_parent,
+                preexec_fn=_end_with_parent,
+                pass_fds=sockets,
             )
 
     def wait_for(self, name: str, is_ready: Callable[[], bool], *, timeout_s: float) -> None:
@@ -55,16 +61,37 @@ class Processes:
         """Of everything started, by name."""
         return {name: process.pid for name, process in self._running.items()}
 
-    def stop(self) -> None:
-        """End them in reverse order and wait; whatever ignores a TERM for too long is killed."""
-        for process in reversed(self._running.values()):
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_S)
-            if process.returncode is None:
-                process.kill()
-                process.wait()
-        self._running.clear()
+    def exit_code(self, name: str) -> int | None:
+        """None while it runs; minus the signal's number where one ended it."""
+        return self._running[name].poll()
+
+    def stop(self, name: str) -> None:
+        """End one and wait; where it ignores a TERM for too long it is killed. Nothing happens where it is not known."""
+        process = self._running.pop(name, None)
+        if process is None:
+            return
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+        if process.returncode is None:
+            process.kill()
+            process.wait()
+
+    def stop_all(self) -> None:
+        """End them in reverse order."""
+        for name in reversed(list(self._running)):
+            self.stop(name)
+
+    def reap_others(self) -> None:
+        """Bury the dead that were handed to us as process 1; our own children are left to their handles."""
+        own = {process.pid for process in self._running.values()}
+        with contextlib.suppress(ChildProcessError):
+            while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                if dead.si_pid in own:
+                    for process in self._running.values():
+                        process.poll()
+                else:
+                    os.waitpid(dead.si_pid, 0)
 
     def _log_tail(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text("utf-8", "replace")[-_LOG_TAIL_CHARACTERS:]

@@ -19,7 +19,7 @@ def test_a_child_that_ends_before_it_is_ready_is_an_error_with_the_end_of_its_lo
     processes.start("etcd", [sys.executable, "-c", "raise SystemExit('no room on disk')"], environment=ENVIRONMENT)
     with pytest.raises(ClusterError, match=r"etcd ended with exit code 1:\nno room on disk"):
         processes.wait_for("etcd", lambda: False, timeout_s=30)
-    processes.stop()
+    processes.stop_all()
 
 
 def test_stop_ends_what_was_started_and_may_be_called_twice(tmp_path: Path) -> None:
@@ -29,8 +29,8 @@ def test_stop_ends_what_was_started_and_may_be_called_twice(tmp_path: Path) -> N
     processes.start("sleeper", [sys.executable, "-c", program], environment=ENVIRONMENT)
     processes.wait_for("sleeper", ready.exists, timeout_s=30)
     assert list(processes.pids()) == ["sleeper"]
-    processes.stop()
-    processes.stop()
+    processes.stop_all()
+    processes.stop_all()
     assert processes.pids() == {}
 
 

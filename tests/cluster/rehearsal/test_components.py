@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from cluster.rehearsal import scenario
+from cluster.rehearsal.build import Built
+from cluster.rehearsal.component import Component
+from cluster.rehearsal.components import PLUGIN_IMAGE, Parts, Sockets, inner_environment
+from cluster.rehearsal.control_plane import ControlPlane, Ports
+from cluster.rehearsal.programs import CONTROL_PLANE
+from cluster.rehearsal.scenario import Broken, Scenario
+
+PERSON = {"PATH": "/usr/bin", "HOME": "/home/jane", "AWS_PROFILE": "production", "https_proxy": "http://p:3128"}
+
+
+@pytest.fixture
+def field() -> Scenario:
+    return scenario.read("field")
+
+
+def components(home: Path, world: Scenario) -> dict[str, Component]:
+    built, environment = Built(home / "cache"), inner_environment(PERSON)
+    plane = ControlPlane(built, home, environment=environment, ports=Ports(1, 2, 3, 4, 5))
+    plane.write_files()
+    parts = Parts(built, home, environment, world, Sockets(8, 9), plane)
+    return {component.name: component for component in parts.components()}
+
+
+def test_every_component_comes_after_what_it_waits_for(tmp_path: Path, field: Scenario) -> None:
+    found = components(tmp_path, field)
+    names = list(found)
+    assert {"ec2", "kube-apiserver", "kwok", "kubelet", "karpenter", "kuberay-operator", "forward"} <= set(names)
+    for component in found.values():
+        assert all(names.index(other) < names.index(component.name) for other in component.after)
+
+
+def test_what_the_scenario_leaves_out_is_not_there(tmp_path: Path, field: Scenario) -> None:
+    found = components(tmp_path, dataclasses.replace(field, absent=("kuberay-operator",)))
+    assert "kuberay-operator" not in found
+    assert "karpenter" in found
+
+
+def test_neither_proxy_nor_cloud_account_of_the_person_reach_the_lab(tmp_path: Path, field: Scenario) -> None:
+    for component in components(tmp_path, field).values():
+        assert not {"AWS_PROFILE", "https_proxy"} & set(component.environment)
+
+
+def test_karpenter_waits_for_the_scaled_boot_or_for_ever(tmp_path: Path, field: Scenario) -> None:
+    found = components(tmp_path, field)["karpenter"].environment
+    assert found["NODE_LAUNCH_DELAY"] == "3.500s"
+    broken = dataclasses.replace(field, broken=Broken(nodes_never_launch=True))
+    assert components(tmp_path, broken)["karpenter"].environment["NODE_LAUNCH_DELAY"] == "31536000.000s"
+
+
+def test_the_kubelet_is_told_which_images_there_are_and_how_long_a_model_loads(tmp_path: Path, field: Scenario) -> None:
+    kubelet = components(tmp_path, field)["kubelet"]
+    assert kubelet.prepare is not None
+    kubelet.prepare()
+    config = json.loads((tmp_path / "kubelet.json").read_text())
+    assert set(config["images"]) == {"chatbot-cpu:rehearsal", "chatbot-neuron:rehearsal", PLUGIN_IMAGE}
+    assert config["images"]["chatbot-neuron:rehearsal"]["environment"]["CHATBOT_RUNNER__START_UP_S"] == "15.0"
+    assert config["images"]["chatbot-cpu:rehearsal"]["environment"]["HOME"] == "/home/jane"
+    assert Path(config["certificate"]).is_file()
+    assert Scenario.from_json(config["scenario"]) == field
+
+
+def test_the_node_that_kwok_makes_ready_names_the_kubelet_of_all_nodes(tmp_path: Path, field: Scenario) -> None:
+    kwok = components(tmp_path, field)["kwok"]
+    assert kwok.prepare is not None
+    kwok.prepare()
+    stage = json.loads((tmp_path / "kwok.json").read_text())
+    assert stage["spec"]["delay"] == {"durationMilliseconds": 1500}
+    template = stage["spec"]["next"]["statusTemplate"]
+    assert "address: 10.88.7.1" in template
+    assert "Port: 10250" in template
+    assert f"kubeletVersion: {CONTROL_PLANE.version}" in template
