@@ -24,7 +24,7 @@ _FLAGS = {
     "head_ray": "Ray of the head",
     "kuberay": "KubeRay operator",
 }
-_COLUMNS = ("sdk", "date", "transformers_neuronx", "torch_neuronx", "neuronx_cc", "runtime", "driver")
+_COLUMNS = ("sdk", "date", "transformers_neuronx", "torch_neuronx", "neuronx_cc", "runtime", "driver", "python")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,17 +67,23 @@ def _print_judgement(combination: Combination, found: list[Problem]) -> None:
 
 
 def _print_table() -> None:
-    rows = [_COLUMNS, *[tuple(str(row[c] or "-") for c in _COLUMNS) for row in support.data()["releases"]]]
+    rows = [_COLUMNS, *[tuple(_cell(row[c]) for c in _COLUMNS) for row in support.data()["releases"]]]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     ray, kuberay = support.data()["ray"], support.data()["kuberay"]
-    print(f"\nRay {ray['version']} on Python {', '.join(ray['python'])}; KubeRay {kuberay['pinned']}")
+    print(f"\nour workers: SDK {support.served_sdk()}")
+    print(f"Ray {ray['version']} on Python {', '.join(ray['python'])}; KubeRay {kuberay['pinned']}")
     for rule in support.data()["driver_needs_runtime"]:
         print(
             f"driver ≥ {rule['driver']} (since {rule['since']}) needs runtime ≥ {rule['runtime']}: else {rule['why']}"
         )
+        print(f"AL2023 Neuron AMIs take the newest driver when they are built: from {rule['since']} on, that one")
     print()
     for event in support.data()["events"]:
         print(f"{event['date']}  {event['what']}")
     print("\nsources:", *support.data()["sources"].values(), sep="\n  ")
+
+
+def _cell(value: str | list[str] | None) -> str:
+    return ", ".join(value) if isinstance(value, list) else value or "-"

@@ -42,6 +42,17 @@ def test_images_run_without_root_and_their_bases_are_pinned(dockerfile: Path) ->
     assert re.search(r"apt-get install .*bash wget", text)
 
 
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_the_builds_context_is_what_is_copied_and_nothing_else(dockerfile: Path) -> None:
+    lines = dockerfile.with_name("Dockerfile.dockerignore").read_text().splitlines()
+    assert lines[1] == "*"
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    copies = re.findall(r"^COPY (?!--from)(.+)$", dockerfile.read_text(), re.MULTILINE)
+    copied = {source for copy in copies for source in copy.split()[:-1]}
+    assert copied == allowed
+    assert [path for path in copied if not (ROOT / path).exists()] == []
+
+
 def test_worker_and_head_have_the_same_ray_and_python() -> None:
     assert _pins("neuron.txt")["ray"] == _pins("loadtest.txt")["ray"] == "2.60.0"
     assert "python:3.10-" in (IMAGES / "cpu" / "Dockerfile").read_text()
