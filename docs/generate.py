@@ -12,6 +12,7 @@ from pydantic import BaseModel
 import cluster.cli
 import loadtest.cli
 import serving.cli
+from cluster.faults.page import page as faults
 from cluster.lint.reference import page as lint_rules
 from serving.errors import HTTP_ANSWERS
 from serving.settings import Settings
@@ -113,6 +114,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "http-errors.md": http_errors_page,
     "lint-rules.md": lint_rules,
+    "faults.md": faults,
 }
 
 

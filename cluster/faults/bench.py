@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, cast
@@ -17,6 +17,7 @@ from cluster.explain.snapshot import Snapshot, gather
 from cluster.faults.frozen import frozen
 from cluster.objects import Manifest
 from cluster.order import Phase
+from cluster.rehearsal.lab import Lab
 from cluster.release import Release
 from cluster.wait import Patience, until_ready
 
@@ -30,17 +31,27 @@ class LabBench:
 
     release: Release
     environment: Mapping[str, str]  # of the load test
-    lab_pid: int  # of the lab's first process
-    components: Mapping[str, int]  # pid by name
+    lab: Lab
+    components: Collection[str]  # of the lab, by name
 
     @property
     def desired(self) -> Sequence[Manifest]:
         """The manifests as they are, with nothing broken."""
         return self.release.desired
 
-    def frozen(self, names: tuple[str, ...]) -> AbstractContextManager[None]:
-        """Inside, these components or processes hang. Raises NotReady where there is none of that name."""
-        return frozen(names, self.components, self.lab_pid)
+    @contextlib.contextmanager
+    def without(self, names: Sequence[str]) -> Iterator[None]:
+        """Inside, these components do not run, and these processes of pods hang.
+
+        Raises NotReady where there is none of that name.
+        """
+        ended = [name for name in names if name in self.components]
+        with contextlib.ExitStack() as mended:
+            for name in ended:
+                self.lab.stop_component(name)
+                mended.callback(self.lab.restart_component, name)
+            mended.enter_context(frozen([name for name in names if name not in ended], self._first_pid()))
+            yield
 
     def lay_down(self, manifests: Sequence[Manifest]) -> None:
         """Apply all of them in order, whatever lint, admission's warnings or readiness say, as `kubectl apply` does.
@@ -74,6 +85,12 @@ class LabBench:
     def clear(self) -> None:
         """Remove everything that was laid down, nodes included. Raises NotReady with what does not go."""
         self.release.destroy()
+
+    def _first_pid(self) -> int:
+        running = self.lab.status()
+        if running is None:
+            raise NotReady("The lab has ended.")
+        return running.pid
 
     def _apply(self, manifests: Sequence[Manifest]) -> None:
         stage = self.release.stage

@@ -46,7 +46,7 @@ class Fault:
     scenario: Mapping[str, Any] = field(
         default_factory=dict
     )  # fields of the lab's scenario that differ: a lab of its own
-    frozen: tuple[str, ...] = ()  # components or processes of the lab that stop answering when the phase begins
+    without: tuple[str, ...] = ()  # components that stop, or processes of pods that hang, when the phase begins
     lint: str | None = None  # the rule that says it beforehand
     verdict: Named | None = None
     not_rehearsed: str = ""  # why the lab cannot show it, where it cannot

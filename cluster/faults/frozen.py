@@ -1,27 +1,27 @@
-"""Processes of the lab that are made to hang: stopped by a signal, as a component is that nobody restarts."""
+"""Processes in the lab's pods that are made to hang: stopped by a signal, so that nobody sees them end."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cluster.errors import NotReady
 
 
 @contextlib.contextmanager
-def frozen(names: tuple[str, ...], components: Mapping[str, int], lab_pid: int) -> Iterator[None]:
+def frozen(names: Sequence[str], ancestor: int) -> Iterator[None]:
     """Inside, the named processes do nothing; afterwards they go on.
 
-    A name is a component's, else a part of a command line below the lab's first process, such as Ray's
-    `ServeController`. Raises NotReady where no process has it.
+    A name is a part of a command line below the process `ancestor`, such as Ray's `ServeController`. Raises NotReady
+    where no process has it.
     """
     stopped: list[int] = []
     try:
         for name in names:
-            pids = [components[name]] if name in components else _below(lab_pid, name)
+            pids = _below(ancestor, name)
             if not pids:
                 raise NotReady(f"No process of the lab is called {name}.")
             for pid in pids:

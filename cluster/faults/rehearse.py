@@ -25,8 +25,11 @@ class Bench(Protocol):
     def lay_down(self, manifests: Sequence[Manifest]) -> None:
         """Apply all of them, whatever lint or readiness say. Raises ClusterError where the API server refuses one."""
 
-    def frozen(self, names: tuple[str, ...]) -> AbstractContextManager[None]:
-        """Inside, these components or processes hang. Raises NotReady where there is none of that name."""
+    def without(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Inside, these components do not run, and these processes of pods hang.
+
+        Raises NotReady where there is none of that name.
+        """
 
     def verdict(self, arguments: Sequence[str]) -> Mapping[str, Any]:
         """The verdict document of `python -m loadtest` with these arguments. Raises NotReady where there is none."""
@@ -99,7 +102,7 @@ def _control(bench: Bench, phase: Phase) -> Outcome:
 def _under(bench: Bench, fault: Fault, seen: Seen) -> Mapping[str, Any]:
     manifests = apply(fault.edits, bench.desired)
     if fault.phase is Phase.DEPLOY:
-        with bench.frozen(fault.frozen):
+        with bench.without(fault.without):
             bench.lay_down(manifests)
             verdict = bench.verdict(COMES_UP)
             seen(fault, bench)
@@ -108,7 +111,7 @@ def _under(bench: Bench, fault: Fault, seen: Seen) -> Mapping[str, Any]:
     before = bench.verdict(COMES_UP)
     if before.get("broken_link"):
         return before  # it shows already: judged as what it is
-    with bench.frozen(fault.frozen):
+    with bench.without(fault.without):
         verdict = bench.verdict(_LOAD[fault.phase])
         seen(fault, bench)
         return verdict

@@ -23,14 +23,21 @@ _BULK = frozenset(
 )  # fmt: skip
 
 
-def write(folder: Path, fault: Fault, snapshot: Snapshot) -> Path:
-    """One file, as tests/cluster/explain/situations holds them; its sentence is what explain says today."""
+def write(folder: Path, fault: Fault, snapshot: Snapshot) -> Path | None:
+    """One file, as tests/cluster/explain/situations holds them; its sentence is what explain says today.
+
+    None where nothing is pending: such a fault shows in figures over time, not in the objects of one moment.
+    """
+    explanation = explain(snapshot)
+    if not explanation.pending:
+        return None
     document = {
         "situation": fault.sentence,
-        "sentence": explain(snapshot).sentence,
+        "sentence": explanation.sentence,
         "taken_at": snapshot.taken_at.isoformat(),
         "objects": [pruned(value) for kind in sorted(snapshot.objects) for value in _sorted(snapshot.objects[kind])],
     }
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"recorded-{fault.name}.yaml"
     head = HEAD.format(name=fault.name, date=snapshot.taken_at.date().isoformat())
     path.write_text(head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), "utf-8")

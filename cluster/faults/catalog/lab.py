@@ -10,15 +10,15 @@ LAB = (
         "KubeRay's operator does not run.",
         Place.COMPONENT,
         Phase.DEPLOY,
-        frozen=("kuberay-operator",),
+        without=("kuberay-operator",),
         verdict=Named("ray-demand-raised", "operator"),
     ),
     Fault(
         "operator-dies",
-        "KubeRay's operator hangs once the chatbot answers.",
+        "KubeRay's operator ends once the chatbot answers.",
         Place.COMPONENT,
         Phase.SCALE_OUT,
-        frozen=("kuberay-operator",),
+        without=("kuberay-operator",),
         verdict=Named("pod-created", "operator"),
     ),
     Fault(
@@ -26,7 +26,7 @@ LAB = (
         "Karpenter stops after it has accepted the pools.",
         Place.COMPONENT,
         Phase.SCALE_OUT,
-        frozen=("karpenter",),
+        without=("karpenter",),
         verdict=Named("nodeclaim-created", "Karpenter"),
     ),
     Fault(
@@ -34,7 +34,7 @@ LAB = (
         "Serve's controller hangs.",
         Place.COMPONENT,
         Phase.SCALE_OUT,
-        frozen=("ServeController",),
+        without=("ServeController",),
         verdict=Named("serve-target-raised", "Serve"),
     ),
     Fault(
@@ -42,7 +42,7 @@ LAB = (
         "Ray's autoscaler hangs.",
         Place.COMPONENT,
         Phase.SCALE_OUT,
-        frozen=("kuberay-autoscaler",),
+        without=("kuberay-autoscaler",),
         verdict=Named("ray-demand-raised", "autoscaler"),
     ),
     Fault(

@@ -1,4 +1,4 @@
-"""Every situation of `situations/`: made by hand, and saying so. Each is another one plus what is different about it."""
+"""Every situation of `situations/`: recorded from the rehearsal, or made by hand as another one plus what is different; its head says which."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cluster.explain.snapshot import Snapshot, moment
 
 FOLDER = Path(__file__).parent / "situations"
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-HAND_MADE = "# Made by hand"
+HEADS = ("# Made by hand", "# Recorded from the rehearsal")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -57,5 +57,5 @@ def test_the_sentence_is_what_a_colleague_would_say(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hand_made_situation_says_so(name: str) -> None:
-    assert (FOLDER / f"{name}.yaml").read_text("utf-8").startswith(HAND_MADE)
+def test_a_situation_says_where_it_is_from(name: str) -> None:
+    assert (FOLDER / f"{name}.yaml").read_text("utf-8").startswith(HEADS)

@@ -33,10 +33,10 @@ class Diary:
         self.entries.append(f"lay down {[dict(m.spec) for m in manifests]}")
 
     @contextlib.contextmanager
-    def frozen(self, names: tuple[str, ...]) -> Iterator[None]:
-        self.entries += [f"freeze {name}" for name in names]
+    def without(self, names: Sequence[str]) -> Iterator[None]:
+        self.entries += [f"stop {name}" for name in names]
         yield
-        self.entries += [f"thaw {name}" for name in names]
+        self.entries += [f"mend {name}" for name in names]
 
     def verdict(self, arguments: Sequence[str]) -> Mapping[str, Any]:
         self.entries.append(arguments[0])
@@ -80,14 +80,14 @@ def test_a_fault_of_the_deploy_is_laid_down_broken_seen_and_cleared() -> None:
 def test_a_component_hangs_before_the_deploy_or_only_under_load() -> None:
     bench = Diary([BROKEN, WHOLE, BROKEN])
     early, late = (
-        fault(edits=(), frozen=("karpenter",)),
-        fault(name="g", edits=(), frozen=("kwok",), phase=Phase.SCALE_OUT),
+        fault(edits=(), without=("karpenter",)),
+        fault(name="g", edits=(), without=("kwok",), phase=Phase.SCALE_OUT),
     )
     assert tried([early, late], bench) == [("f", True), ("g", True)]
     whole = "lay down [{'tolerations': [1]}]"
     assert bench.entries == [
-        "lab {}", "freeze karpenter", whole, "watch", "see f", "thaw karpenter", "clear",
-        whole, "watch", "freeze kwok", "verify", "see g", "thaw kwok", "clear",
+        "lab {}", "stop karpenter", whole, "watch", "see f", "mend karpenter", "clear",
+        whole, "watch", "stop kwok", "verify", "see g", "mend kwok", "clear",
     ]  # fmt: skip
 
 
