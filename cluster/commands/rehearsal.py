@@ -11,20 +11,24 @@ time, a moment afterwards.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tqdm import tqdm
 
 from cluster.rehearsal import build as programs_build
 from cluster.rehearsal import go, scenario
 from cluster.rehearsal.build import Built
-from cluster.rehearsal.lab import Lab
+from cluster.rehearsal.lab import Lab, Running
 from cluster.rehearsal.programs import PROGRAMS
 from cluster.rehearsal.scenario import Scenario
 from cluster.settings import Settings, from_environment
 
+SCHEMA = "chatbot.rehearsal-lab/v1"
 _FIRST_BUILD = "about 10 minutes on two idle cores the first time, 5 GB of disk"
 
 
@@ -43,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser("down", help="end it and remove its data")
     verb.set_defaults(verb_run=_down)
     verb = verbs.add_parser("status", help="which of its programs run; exit code 1 unless all of them do")
+    verb.add_argument("-o", "--output", choices=["text", "json"], default="text", help="how to print it")
     verb.set_defaults(verb_run=_status)
 
 
@@ -102,18 +107,38 @@ def _down(_args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _status(_args: argparse.Namespace, settings: Settings) -> int:
+def _status(args: argparse.Namespace, settings: Settings) -> int:
     running = lab_of(settings).status()
-    if running is None:
+    if args.output == "json":
+        print(json.dumps({"schema": SCHEMA, **_document(running)}, indent=1))
+    elif running is None:
         print("It does not run; start it: python -m cluster rehearsal up")
-        return 1
+    else:
+        print("\n".join(_lines(running)))
+    return 0 if running is not None and running.is_healthy else 1
+
+
+def _lines(running: Running) -> Iterator[str]:
     for part in running.parts:
         code = f" (exit code {part.exit_code})" if part.state == "ended" else ""
-        print(f"{part.name:<26}{part.state}{code}" + (f", pid {part.pid}" if part.pid else ""))
-    print(f"supervisor                pid {running.pid}")
-    print(f"kubeconfig                {running.kubeconfig}")
-    print(f"chatbot                   {running.chat_url}")
-    return 0 if running.is_healthy else 1
+        yield f"{part.name:<26}{part.state}{code}" + (f", pid {part.pid}" if part.pid else "")
+    yield f"supervisor                pid {running.pid}"
+    yield f"kubeconfig                {running.kubeconfig}"
+    yield f"chatbot                   {running.chat_url}"
+
+
+def _document(running: Running | None) -> dict[str, Any]:
+    if running is None:
+        return {"running": False}
+    return {
+        "running": True,
+        "healthy": running.is_healthy,
+        "pid": running.pid,
+        "kubeconfig": str(running.kubeconfig),
+        "chat_url": running.chat_url,
+        "scenario": running.scenario.to_json(),
+        "components": [dataclasses.asdict(part) for part in running.parts],
+    }
 
 
 def lab_of(settings: Settings) -> Lab:

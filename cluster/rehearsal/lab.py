@@ -21,6 +21,7 @@ from cluster.errors import ClusterError, Refused
 from cluster.rehearsal import control
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.components import ROOT, inner_environment
+from cluster.rehearsal.kubelet.machine import cgroup
 from cluster.rehearsal.namespaces import UNSHARE, host_pids, refuse_without_namespaces
 from cluster.rehearsal.scenario import Scenario
 from cluster.rehearsal.supervisor import PERSON, STANDING, Request
@@ -70,6 +71,7 @@ class Lab:
 
     home: Path
     _lifeline: int | None = field(default=None, repr=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def kubeconfig(self) -> Path:
@@ -97,7 +99,7 @@ class Lab:
             self._sweep()
             self.logs.mkdir(parents=True)
             with socket.create_server((LOOPBACK, 0)) as api, socket.create_server((LOOPBACK, 0)) as chat:
-                process = self._start(built, environment, scenario, listener, api, chat)
+                process = self._process = self._start(built, environment, scenario, listener, api, chat)
                 chat_url = f"http://{LOOPBACK}:{chat.getsockname()[1]}"
         try:
             self._wait(process)
@@ -147,6 +149,8 @@ class Lab:
                 raise Refused(f"The lab that runs here (pid {pid}) is of {answer['home']}, not of {self.home}.")
             _end(control.holder() or pid)
         self._let_go()
+        if self._process is not None:
+            _wait_for_end(self._process)
         self._sweep()
 
     def _start(
@@ -221,8 +225,11 @@ class Lab:
             self._lifeline = None
 
     def _sweep(self) -> None:
-        """Remove what an earlier lab may have left: its folder."""
+        """Remove what a lab leaves that the kernel does not end with it: its folder and its memory groups."""
         shutil.rmtree(self.home, ignore_errors=True)
+        groups = cgroup.find()
+        if groups is not None:
+            groups.remove()
 
 
 def _taken() -> str:
