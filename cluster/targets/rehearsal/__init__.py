@@ -15,14 +15,14 @@ from cluster.errors import Refused
 from cluster.objects import Manifest
 from cluster.observe import Stage
 from cluster.preflight import Facts
+from cluster.rehearsal.lab import Lab, Running
 from cluster.release import Release
 from cluster.settings import Settings
 from cluster.targets import Options, Tell
-from cluster.targets.rehearsal import running, state, timers
-from cluster.targets.rehearsal.running import RunningLab
+from cluster.targets.rehearsal import state, timers
 from cluster.targets.rehearsal.target import NAME, RehearsalTarget
 
-__all__ = ["open_release", "open_target"]
+__all__ = ["NAME", "RehearsalTarget", "open_release", "open_target"]
 
 CLUSTERS = Path(__file__).resolve().parents[3] / "manifests" / "clusters"
 # What the lab's account holds (cluster/rehearsal/ec2.py) and its kubelet knows.
@@ -39,7 +39,7 @@ def open_target(settings: Settings, tell: Tell, options: Options) -> RehearsalTa
     """The rehearsal as a target. Raises Refused where no lab runs, or for an option of another target."""
     if options.settings or options.port:
         raise Refused("--set and --port are for the local target: on a cluster the settings stand in manifests/.")
-    lab = running.find(home(settings))
+    lab = running(settings)
     release = _release(lab, tell, force_conflicts=options.force_conflicts)
 
     def facts(api: Api) -> Facts:
@@ -61,12 +61,20 @@ def open_target(settings: Settings, tell: Tell, options: Options) -> RehearsalTa
 
 def open_release(settings: Settings, tell: Tell) -> Release:
     """The manifests of this target on the lab that runs. Raises Refused where none runs."""
-    return _release(running.find(home(settings)), tell)
+    return _release(running(settings), tell)
 
 
-def home(settings: Settings) -> Path:
-    """Where the lab keeps its files."""
-    return settings.cache_dir / "rehearsal" / "lab"
+def lab_of(settings: Settings) -> Lab:
+    """The lab of this user, whether it runs or not."""
+    return Lab(settings.cache_dir / "rehearsal" / "lab")
+
+
+def running(settings: Settings) -> Running:
+    """The lab that runs. Raises Refused with what to do where none does."""
+    found = lab_of(settings).status()
+    if found is None:
+        raise Refused("The rehearsal's lab does not run on this machine; start it: python -m cluster rehearsal up")
+    return found
 
 
 def state_file(settings: Settings) -> Path:
@@ -74,7 +82,7 @@ def state_file(settings: Settings) -> Path:
     return settings.cache_dir / NAME / "state.json"
 
 
-def _release(lab: RunningLab, tell: Tell, *, force_conflicts: bool = False) -> Release:
+def _release(lab: Running, tell: Tell, *, force_conflicts: bool = False) -> Release:
     entry = CLUSTERS / NAME if lab.scenario.runner == "simulated" else CLUSTERS / "rehearsal-real-model"
     desired = kustomize.build(entry).fill(VARIABLES)
     return Release(
@@ -87,10 +95,10 @@ def _production() -> list[Manifest]:
     return kustomize.build(CLUSTERS / "eks").fill(examples)
 
 
-def _facts(lab: RunningLab, api: Api) -> Facts:
+def _facts(lab: Running, api: Api) -> Facts:
     """As on every cluster, but that Karpenter and KubeRay's operator are processes of the lab. Raises Refused without one."""
-    absent = [name for name in _CONTROLLERS if not running.started_ticks(lab.components.get(name, 0))]
-    if absent:
+    at_work = {part.name for part in lab.parts if part.state == "running"}
+    if absent := [name for name in _CONTROLLERS if name not in at_work]:
         raise Refused(
             f"The lab runs without {' and '.join(absent)}: its scenario leaves that out, or it has ended. "
             "Look at: python -m cluster rehearsal status"

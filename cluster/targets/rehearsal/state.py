@@ -14,14 +14,14 @@ from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.objects import Manifest, dig, text
+from cluster.rehearsal.lab import Running
 from cluster.rehearsal.scenario import Scenario
-from cluster.targets.rehearsal.running import RunningLab
 from cluster.targets.rehearsal.timers import Timer
 
 SCHEMA = "chatbot.rehearsal-state/v1"
 
 
-def document(lab: RunningLab, desired: Sequence[Manifest], timers: Sequence[Timer]) -> dict[str, Any]:
+def document(lab: Running, desired: Sequence[Manifest], timers: Sequence[Timer]) -> dict[str, Any]:
     """The state of a chatbot that stands on `lab`."""
     service = next(manifest for manifest in desired if manifest.kind == "RayService")
     stages = simulated_stages(lab.scenario, _images(desired))

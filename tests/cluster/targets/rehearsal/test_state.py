@@ -8,9 +8,9 @@ import pytest
 
 from cluster import kustomize, placeholders
 from cluster.rehearsal import scenario
+from cluster.rehearsal.lab import Running
 from cluster.targets import rehearsal
 from cluster.targets.rehearsal import state
-from cluster.targets.rehearsal.running import RunningLab
 from cluster.targets.rehearsal.timers import Timer
 from tests.cluster.targets.rehearsal.test_timers import stack
 
@@ -32,7 +32,7 @@ def test_a_real_model_takes_this_machines_time_to_load() -> None:
 
 
 def test_the_load_test_is_told_addresses_names_and_timers(tmp_path: Path) -> None:
-    lab = RunningLab(tmp_path / "kubeconfig", "http://127.0.0.1:1", FIELD, {})
+    lab = Running(1, tmp_path / "kubeconfig", "http://127.0.0.1:1", FIELD, ())
     found = state.document(lab, stack("rehearsal"), [Timer("upscale_delay_s", 3, 10, "serve-target-raised")])
     assert (found["namespace"], found["rayservice"]) == ("chatbot", "chatbot")
     assert found["rehearsal"]["timers"] == [

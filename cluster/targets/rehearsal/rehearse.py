@@ -1,0 +1,157 @@
+"""The whole chain once, phase by phase: lab, deploy, chat, verdict, Locust Jobs, destroy; with what each took."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cluster import kustomize
+from cluster.chat_request import stream_chat
+from cluster.errors import ClusterError, NotReady
+from cluster.rehearsal.scenario import Scenario
+from cluster.settings import Settings
+from cluster.targets import Options, Tell, rehearsal
+from cluster.targets.rehearsal.locust import LocustJobs
+from cluster.targets.rehearsal.memory import Peak
+
+SCHEMA = "chatbot.rehearsal/v1"
+PROFILE = "rehearsal-step"
+PROJECT = Path(__file__).resolve().parents[3]
+VERDICTS = {0: "pass", 1: "slo-failed", 2: "autoscaling-failed", 3: "void"}
+CHILD_GRACE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One part of a rehearsal that is over."""
+
+    name: str
+    seconds: float
+
+
+@dataclass
+class Rehearsal:
+    """One run; what is known of it fills up while it goes on."""
+
+    scenario: Scenario
+    settings: Settings
+    tell: Tell
+    reports: Path
+    phases: list[Phase] = field(default_factory=list)
+    verdict_code: int | None = None  # of `loadtest verify`; None where it never came so far
+    report: Path | None = None
+    answer: str = ""
+    locust: list[str] = field(default_factory=list)
+    memory_peak_bytes: int = 0
+    failure: str = ""  # the sentence of the phase that failed
+
+    @property
+    def exit_code(self) -> int:
+        """Of `loadtest verify`; 2 where the chatbot does not come up, does not answer or does not go away."""
+        return 2 if self.failure and not self.verdict_code else self.verdict_code or 0
+
+    @property
+    def verdict(self) -> str:
+        """One word."""
+        return VERDICTS.get(self.exit_code, "void")
+
+    def document(self) -> dict[str, Any]:
+        """The JSON output."""
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict,
+            "exit_code": self.exit_code,
+            "failure": self.failure or None,
+            "scenario": self.scenario.description,
+            "speed": self.scenario.speed,
+            "runner": self.scenario.runner,
+            "phases": [{"name": phase.name, "seconds": round(phase.seconds, 1)} for phase in self.phases],
+            "seconds": round(sum(phase.seconds for phase in self.phases), 1),
+            "memory_peak_bytes": self.memory_peak_bytes,
+            "report": str(self.report) if self.report else None,
+            "answer": self.answer,
+            "locust": self.locust,
+        }
+
+    def on_the_lab(self, *, keep: bool) -> None:
+        """Everything between the lab's start and its end. A phase that fails is told in `failure`, not raised."""
+        target = rehearsal.open_target(self.settings, self.tell, Options())
+        lab = rehearsal.running(self.settings)
+        with Peak(lab.pid) as peak:
+            try:
+                with self.phase("deploy"):
+                    target.up()
+                with self.phase("chat"):
+                    self.answer = self._chat(target.endpoint())
+                with self.phase("verify"):
+                    self._verify()
+                with self.phase("Locust Jobs"):
+                    self.locust = self._locust(target, lab.kubeconfig)
+                if not keep:
+                    with self.phase("destroy"):
+                        target.down()
+            except ClusterError as error:
+                self.failure = str(error)
+            finally:
+                self.memory_peak_bytes = peak.peak_bytes
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Tell of it, and keep what it took, however it ends."""
+        self.tell(f"== {name}")
+        started_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases.append(Phase(name, time.monotonic() - started_s))
+
+    def _chat(self, base_url: str) -> str:
+        sampling = {"max_tokens": 32}
+        pieces = list(
+            stream_chat(base_url, "What is rehearsed here?", sampling=sampling, api_key=self.settings.api_key)
+        )
+        if len(pieces) < 2:
+            raise NotReady(f"The answer was not streamed: it came in {len(pieces)} pieces.")
+        return "".join(pieces)
+
+    def _verify(self) -> None:
+        before = self._reports()
+        command = [sys.executable, "-m", "loadtest", "verify", PROFILE, "--target", rehearsal.NAME]
+        self.verdict_code = run_child([*command, "--reports", str(self.reports)], self._environment())
+        self.report = max(self._reports() - before, default=None)
+        if self.verdict_code not in VERDICTS:
+            raise NotReady(f"The load test ended with exit code {self.verdict_code} and no verdict.")
+
+    def _locust(self, target: rehearsal.RehearsalTarget, kubeconfig: Path) -> list[str]:
+        manifests = kustomize.build(rehearsal.CLUSTERS / rehearsal.NAME / "loadtest").fill(rehearsal.VARIABLES)
+        environment = self._environment() | {"KUBECONFIG": str(kubeconfig)}
+        return LocustJobs(target.cluster.release.stage, manifests, environment, self.tell).run()
+
+    def _reports(self) -> set[Path]:
+        return set(self.reports.glob(f"{PROFILE}-*"))
+
+    def _environment(self) -> dict[str, str]:
+        key = {"CHATBOT_LOADTEST_API_KEY": self.settings.api_key} if self.settings.api_key else {}
+        return {**self.settings.environment, "PYTHONPATH": str(PROJECT), **key}
+
+
+def run_child(command: list[str], environment: Mapping[str, str], popen: Callable[..., Any] = subprocess.Popen) -> int:
+    """Run it in our terminal and return its exit code; when we are interrupted, it is, too, and may finish its report."""
+    child = popen(command, env=dict(environment), cwd=PROJECT)
+    try:
+        return int(child.wait())
+    except BaseException:
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(CHILD_GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        raise

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from cluster.commands.rehearse import as_text
+from cluster.rehearsal import scenario
+from cluster.settings import from_environment
+from cluster.targets.rehearsal.rehearse import Rehearsal, run_child
+
+
+@pytest.fixture
+def rehearsed(tmp_path: Path) -> Rehearsal:
+    return Rehearsal(scenario.read("field"), from_environment({"HOME": str(tmp_path)}), lambda _: None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("verdict_code", "failure", "code", "verdict"),
+    [
+        (0, "", 0, "pass"),
+        (1, "", 1, "slo-failed"),
+        (2, "", 2, "autoscaling-failed"),
+        (3, "", 3, "void"),
+        (None, "RayService is not ready after 900 s", 2, "autoscaling-failed"),
+        (0, "NodeClaims still there after 1200 s", 2, "autoscaling-failed"),
+        (1, "Locust printed no totals", 1, "slo-failed"),
+    ],
+)
+def test_a_chatbot_that_does_not_come_up_or_go_away_is_as_bad_as_one_that_does_not_scale(
+    rehearsed: Rehearsal, verdict_code: int | None, failure: str, code: int, verdict: str
+) -> None:
+    rehearsed.verdict_code, rehearsed.failure = verdict_code, failure
+    assert (rehearsed.exit_code, rehearsed.verdict) == (code, verdict)
+    assert rehearsed.document()["exit_code"] == code
+
+
+def test_a_phase_is_kept_however_it_ends(rehearsed: Rehearsal) -> None:
+    with rehearsed.phase("deploy"):
+        pass
+    with pytest.raises(KeyboardInterrupt), rehearsed.phase("verify"):
+        raise KeyboardInterrupt
+    assert [phase.name for phase in rehearsed.phases] == ["deploy", "verify"]
+
+
+def test_the_summary_names_phases_memory_report_and_verdict(rehearsed: Rehearsal, tmp_path: Path) -> None:
+    with rehearsed.phase("deploy"):
+        pass
+    rehearsed.memory_peak_bytes = 5 * 1024**3
+    rehearsed.report = tmp_path / "rehearsal-step-1"
+    rehearsed.failure = "NodeClaims still there"
+    text = as_text(rehearsed)
+    assert "5120 MiB" in text
+    assert f"{tmp_path}/rehearsal-step-1/report.html" in text
+    assert text.endswith("verdict autoscaling-failed: NodeClaims still there")
+
+
+def test_an_interrupted_rehearsal_interrupts_its_child_and_waits_for_its_report(tmp_path: Path) -> None:
+    written = tmp_path / "report"
+    ready = tmp_path / "ready"
+    child = (
+        "import pathlib, signal, sys\n"
+        "try:\n"
+        f"    pathlib.Path({str(ready)!r}).touch(); signal.pause()\n"
+        f"except KeyboardInterrupt: pathlib.Path({str(written)!r}).touch()\n"
+    )
+
+    def interrupt_when_ready() -> None:
+        while not ready.exists():
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt_when_ready).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_child([sys.executable, "-c", child], os.environ)
+    assert written.exists()
+
+
+def test_the_childs_exit_code_is_returned() -> None:
+    assert run_child([sys.executable, "-c", "raise SystemExit(3)"], os.environ) == 3
