@@ -27,6 +27,8 @@ loadtest: $(VENV)/loadtest.stamp  ## Locust traffic against TARGET; a report und
 	@$(PY) -m loadtest run $(or $(PROFILE),smoke) --target $(TARGET)
 verify: $(VENV)/loadtest.stamp  ## The same, and a verdict on autoscaling
 	@$(PY) -m loadtest verify $(or $(PROFILE),step) --target $(TARGET)
+rehearse: setup-rehearsal  ## The whole chain on this machine: deploy, verify, destroy, one report; make rehearse SPEED=20 SCENARIO=field
+	@$(PY) -m cluster rehearse $(addprefix --speed ,$(SPEED)) $(addprefix --scenario ,$(SCENARIO))
 
 ##@ Work on it
 test: $(VENV)/dev.stamp page  ## The tests that need nothing but the package registry; a few minutes
@@ -48,6 +50,8 @@ control-plane: $(VENV)/dev.stamp $(GO)  ## Build the control plane that the clus
 	$(PY) -m cluster rehearsal build
 schemas: $(VENV)/dev.stamp $(GO)  ## Hold the committed CRD schemas and instance types against the pinned modules
 	$(PY) -m cluster.schemas.generate --check
+rehearse-faults: setup-rehearsal  ## Seed faults into the rehearsal (all of them, or FAULTS=NAME, or FAULTS=--sample): is each named?
+	@$(PY) -m cluster rehearse-faults $(or $(FAULTS),--all)
 docs: $(VENV)/dev.stamp  ## Generate docs/reference anew
 	$(PY) -m docs.generate
 bench: $(VENV)/dev.stamp page  ## The performance suite: ratios, side by side in one run
@@ -56,11 +60,12 @@ lock: $(VENV)/dev.stamp  ## Resolve requirements/*.txt anew
 	requirements/lock
 
 help:  ## This page
-	@awk 'BEGIN {FS = ":.*  ## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*  ## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*  ## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*  ## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What the targets above stand on: environments from the locks, the page's two libraries by npm.
 setup-local: $(VENV)/cpu.stamp
-setup-eks setup-rehearsal: $(VENV)/cluster.stamp
+setup-eks: $(VENV)/cluster.stamp
+setup-rehearsal: $(VENV)/rehearsal.stamp $(GO)
 page: $(if $(shell command -v npm),,$(VENV)/page.stamp) | $(VENV)/bin/python
 	@$(PY) -m serving.page
 
