@@ -1,4 +1,4 @@
-"""run · verify · report · compare. Exit codes: 0 pass, 1 SLO missed, 2 autoscaling failed, 3 void, 64 usage."""
+"""run · verify · watch · report · compare. Exit codes: 0 pass, 1 SLO missed, 2 autoscaling failed, 3 void, 64 usage."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,9 +14,10 @@ from loadtest import compare, profiles, versions
 from loadtest.errors import LoadtestError, UsageError
 from loadtest.profiles.reader import read
 from loadtest.report import files, terminal
+from loadtest.run_result import Run
 from loadtest.settings import Settings
 from loadtest.spec import Profile
-from loadtest.target import resolve
+from loadtest.target import Given, Target, resolve
 
 EXIT_CODES = "exit codes: 0 pass, 1 an SLO is missed, 2 autoscaling failed, 3 the run is void, 64 usage"
 
@@ -38,6 +40,14 @@ def build_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=f"{text}.", epilog=EXIT_CODES)
         _add_load_arguments(command)
         command.set_defaults(handler=_load)
+    text = "watch a deployment until its first replica answers, without load, and name the link that breaks"
+    watch = commands.add_parser("watch", help=text, description=f"{text}.", epilog=EXIT_CODES)
+    watch.add_argument(
+        "--timeout", type=_seconds, default=900.0, metavar="S",
+        help="how long to wait; a cause that only a person can remove ends it sooner (default: 900)",
+    )  # fmt: skip
+    _add_target(watch)
+    watch.set_defaults(handler=_watch)
     report = commands.add_parser("report", help="make page and summary of a finished run anew")
     report.add_argument("folder", type=Path, help="a run's folder under reports/")
     _add_output(report)
@@ -52,19 +62,41 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_load_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("profile", help=f"a YAML file, or one of {', '.join(profiles.names())}")
-    command.add_argument("--target", default="local", help="name of the target (default: local)")
-    command.add_argument("--base-url", help="the chatbot's address, without /v1 (default: what the target wrote down)")
-    command.add_argument("--dashboard-url", help="Ray's dashboard, to watch replicas")
-    command.add_argument("--dashboard-token-file", type=Path, help="file that holds Ray's token")
     command.add_argument("--seed", type=int, help="instead of the profile's")
-    command.add_argument("--reports", type=Path, default=Path("reports"), help="where a folder is made for this run")
     command.add_argument(
         "--expect-workers", type=int, default=0, metavar="N",
         help="send from N Locust workers (`locust -f loadtest/locustfile.py --worker`) instead of this process",
     )  # fmt: skip
     command.add_argument("--master-bind-host", default="127.0.0.1", help="where workers find this process")
     command.add_argument("--master-bind-port", type=int, default=5557)
+    _add_target(command)
+
+
+def _add_target(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--target", default="local", help="name of the target (default: local)")
+    command.add_argument("--base-url", help="the chatbot's address, without /v1 (default: what the target wrote down)")
+    command.add_argument("--dashboard-url", help="Ray's dashboard, to watch replicas")
+    command.add_argument("--dashboard-token-file", type=Path, help="file that holds Ray's token")
+    command.add_argument("--kubeconfig", type=Path, help="a cluster's, to watch replicas, pods and nodes")
+    command.add_argument("--context", help="of the kubeconfig (default: its current one)")
+    command.add_argument("--namespace", help="of the RayService (default: chatbot)")
+    command.add_argument("--rayservice", help="its name (default: chatbot)")
+    command.add_argument("--reports", type=Path, default=Path("reports"), help="where a folder is made for this run")
     _add_output(command)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a time to wait")
+    return value
+
+
+def _given(args: argparse.Namespace) -> Given:
+    return Given(
+        base_url=args.base_url, dashboard_url=args.dashboard_url, token_file=args.dashboard_token_file,
+        kubeconfig=args.kubeconfig, context=args.context, namespace=args.namespace, rayservice=args.rayservice,
+    )  # fmt: skip
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
@@ -75,17 +107,35 @@ def _load(args: argparse.Namespace) -> int:
     from loadtest import progress, run
 
     profile = _profile(args)
-    target = resolve(
-        args.target, Settings(),
-        base_url=args.base_url, dashboard_url=args.dashboard_url, token_file=args.dashboard_token_file,
-    )  # fmt: skip
+    target = resolve(args.target, Settings(), _given(args))
     verify = args.command == "verify"
     if verify and not target.observers:
-        raise UsageError("verify has nobody to watch the replicas: deploy the target, or give --dashboard-url")
+        raise UsageError(
+            "verify has nobody to watch the replicas: deploy the target, or give --dashboard-url or --kubeconfig"
+        )
+    assert target.endpoint is not None  # noqa: S101 - resolve refuses a load without an address
     workers = run.Workers(args.expect_workers, args.master_bind_host, args.master_bind_port)
     with progress.bar(sys.stderr) as tell:
-        conductor = run.Conductor(profile, target.endpoint, target.observers, workers=workers, tell=tell)
+        conductor = run.Conductor(
+            profile, target.endpoint, target.observers, workers=workers, tell=tell, rehearsal=target.rehearsal
+        )
         result = conductor.run(verify=verify)
+    return _write(args, result, target, verify=verify)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from loadtest import deployment, progress
+
+    target = resolve(args.target, Settings(), _given(args), from_deploy=True)
+    if not target.observers:
+        raise UsageError("watch has nobody to watch with: give --kubeconfig, or --dashboard-url on one machine")
+    with progress.bar(sys.stderr) as tell:
+        watching = deployment.Deployment(target.endpoint, target.observers, timeout_s=args.timeout, tell=tell)
+        result = replace(watching.run(), rehearsal=target.rehearsal)
+    return _write(args, result, target, verify=True)
+
+
+def _write(args: argparse.Namespace, result: Run, target: Target, *, verify: bool) -> int:
     folder, document = files.write(
         args.reports, result, verify=verify, target=target.described(), versions=versions.collect()
     )

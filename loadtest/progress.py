@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from loadtest.run import Progress
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, for whoever shows it."""
+
+    phase: str  # settle, load, drain, scale-in, deploy
+    done_s: float
+    of_s: float
+    in_flight: int
+    ended: int
+    failed: int
 
 
 @contextmanager

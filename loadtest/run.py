@@ -23,23 +23,14 @@ from loadtest.errors import TargetAbsent
 from loadtest.observers import Observer
 from loadtest.observers.watch import Watch
 from loadtest.observers.watched import Watched
+from loadtest.progress import Progress
+from loadtest.rehearsal import Rehearsal, for_speed
 from loadtest.run_result import Run
 from loadtest.session import Session
 from loadtest.spec import Profile
+from loadtest.verdict import way_back
 
 _TICK_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is, for whoever shows it."""
-
-    phase: str  # settle, load, drain, scale-in
-    done_s: float
-    of_s: float
-    in_flight: int
-    ended: int
-    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +54,10 @@ class Conductor:
         *,
         workers: Workers,
         tell: Callable[[Progress], None],
+        rehearsal: Rehearsal | None = None,
     ) -> None:
-        self._profile = profile
+        self._rehearsal = rehearsal
+        self._profile = for_speed(profile, rehearsal)
         self._endpoint = endpoint
         self._workers = workers
         self._tell = tell
@@ -93,7 +86,7 @@ class Conductor:
             own = self._load(runner)
             removed_s = min(self._profile.duration_s, self._interrupted_s or self._profile.duration_s)
             if verify and self._watch is not None:
-                self._await_scale_in(removed_s)
+                self._await_scale_in(removed_s, before=len(known))
             watched = self._watch.stop() if self._watch is not None else None
             runner.quit()
         finally:
@@ -111,6 +104,7 @@ class Conductor:
             watched=watched,
             known_replicas=known,
             troubles=tuple(self._troubles),
+            rehearsal=self._rehearsal,
         )
 
     def _clock_now(self) -> float:
@@ -193,13 +187,15 @@ class Conductor:
             self._report("drain" if own.traffic.over() else "load", own.clock.now(), self._profile.duration_s)
             gevent.sleep(_TICK_S)
 
-    def _await_scale_in(self, removed_s: float) -> None:
+    def _await_scale_in(self, removed_s: float, *, before: int) -> None:
+        """Until every link of the way back was seen, down to the last machine that this target shows."""
         assert self._watch is not None  # noqa: S101 - as in _settle
         limit_s = self._profile.scaling.scale_in_s
         while self._clock_now() < removed_s + limit_s and not self._interrupts:
             seen = self._watch.so_far()
             fewest = max(1, seen.rule.min_replicas) if seen.rule else 1
-            if (seen.last("replicas_present") or 0) <= fewest and (seen.last("replicas_target") or 0) <= fewest:
+            few = (seen.last("replicas_present") or 0) <= fewest and (seen.last("replicas_target") or 0) <= fewest
+            if few and not any(chain.broken_at for chain in way_back(seen, removed_s=removed_s, before=before)):
                 break
             self._report("scale-in", self._clock_now() - removed_s, limit_s)
             gevent.sleep(0.5)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from loadtest.honesty import Pulse
 from loadtest.observers.watched import Watched
 from loadtest.record import Record
+from loadtest.rehearsal import Rehearsal
 from loadtest.spec import Profile
 
 
@@ -26,3 +27,6 @@ class Run:
     watched: Watched | None  # None: nobody watched
     known_replicas: tuple[str, ...]  # that ran before the load
     troubles: tuple[str, ...]  # what voids it besides a saturated client
+    deployment: bool = False  # nothing was sent but one question: a deployment's first replica was watched
+    asks: bool = True  # of a deployment: whether its address was known
+    rehearsal: Rehearsal | None = None  # what of this target's time is not production's

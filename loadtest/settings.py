@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     api_key: str | None = Field(None, description="Sent as a bearer token.")
     dashboard_url: str | None = Field(None, description="Ray's dashboard, for the observer of Serve.")
     dashboard_token: str | None = Field(None, description="Ray's token, where its dashboard wants one.")
+    kubeconfig: Path | None = Field(None, description="A cluster's, to watch pods and nodes as well as replicas.")
     cache_home: Path = Field(
         Path.home() / ".cache",
         validation_alias="XDG_CACHE_HOME",

@@ -157,6 +157,9 @@ class Slo(_Part):
     e2e_s: Seconds | None = None
     goodput: Share = Field(0.95, description="Least share of good requests.")
     errors: Share = Field(0.01, description="Largest share of failed requests.")
+    scale_with_speed: tuple[Literal["ttft_s", "itl_s", "e2e_s"], ...] = Field(
+        (), description="Limits that are production's: on a target that rehearses they are divided by its speed."
+    )
 
 
 class ClientLimits(_Part):

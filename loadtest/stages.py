@@ -12,3 +12,8 @@ SCALE_IN = (
     "node-deleted",
 )  # fmt: skip
 OURS = frozenset({"load-applied", "first-token", "load-removed"})  # seen by the load test itself, on every target
+
+_MACHINE = SCALE_OUT[SCALE_OUT.index("ray-demand-raised") : SCALE_OUT.index("ray-node-joined") + 1]
+# A deployment's first replica: workers are asked for at once, and Serve wants a replica when the head is there.
+DEPLOY = ("load-applied", *_MACHINE, "serve-target-raised", *SCALE_OUT[SCALE_OUT.index("replica-started") :])
+HEAD = ("load-applied", *(stage for stage in _MACHINE if stage != "device-advertised"))

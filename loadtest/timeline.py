@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from loadtest.observers import Event
+from loadtest.observers import Event, Link
 from loadtest.record import Record
-from loadtest.stages import OURS, SCALE_IN, SCALE_OUT
+from loadtest.stages import DEPLOY, HEAD, OURS, SCALE_IN, SCALE_OUT
 
 Status = Literal["reached", "unseen", "missing", "skipped"]
 NO_REPLICA = "(none)"  # a replica that was asked for and never came to be
+HEAD_POD = "(head)"
+STAMP_S = (
+    2.0  # objects carry whole seconds, and a look is a second apart: by so much a cause may seem to follow its effect
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Chain:
 
     replica: str
     stages: tuple[StageTime, ...]
+    subjects: frozenset[str] = frozenset()  # all that it stands on
 
     @property
     def broken_at(self) -> StageTime | None:
@@ -40,8 +45,8 @@ class Chain:
 
     @property
     def last_reached(self) -> StageTime:
-        """How far it came."""
-        return [stage for stage in self.stages if stage.status == "reached"][-1]
+        """How far it came: the latest link, which on a deployment need not be the last in order."""
+        return max((stage for stage in self.stages if stage.status == "reached"), key=lambda stage: stage.at_s or 0.0)
 
 
 def scale_out(
@@ -49,35 +54,76 @@ def scale_out(
     records: Sequence[Record],
     *,
     known: Iterable[str],
-    applied_s: float,
+    applied: Sequence[Event],
     until_s: float,
     wanted: int,
     visible: frozenset[str],
+    links: Iterable[Link] = (),
 ) -> tuple[Chain, ...]:
-    """A chain for each replica that came between `applied_s` and `until_s`, and for each of `wanted` that did not.
+    """A chain for each replica that came between the first of `applied` and `until_s`, and for each of `wanted` that did not.
 
-    `known` are the replicas that ran before; `visible` the stages that somebody can see on this target.
+    `known` are the replicas that ran before; `applied` the load's steps, in order; `visible` the stages that somebody can see
+    on this target; `links` say what stands on what besides the events.
     """
-    within = [event for event in events if applied_s <= event.at_s <= until_s]
+    visible |= OURS
+    within = [event for event in events if applied[0].at_s <= event.at_s <= until_s]
     old = {f"replica:{replica}" for replica in known}
-    started = [Event("load-applied", applied_s, "client"), *within, *_first_tokens(records, until_s)]
+    started = [*applied, *within, *_first_tokens(records, until_s)]
+    below = _below(within, links)
     replicas = _in_order_of_appearance(
         event.subject for event in within if event.subject.startswith("replica:") and event.subject not in old
     )
-    walks = {replica: _walk(within, replica) for replica in replicas}
-    chains = [_chain(SCALE_OUT, started, subjects, replica, visible) for replica, subjects in walks.items()]
-    unowned = _unowned(within, {subject for subjects in walks.values() for subject in subjects} | old)
+    walks = [_walk(below, [replica]) for replica in replicas]
+    chains = [
+        _chain(SCALE_OUT, started, walk, replica, visible, place=place)
+        for place, (replica, walk) in enumerate(zip(replicas, walks, strict=True), 1)
+    ]
+    heads = {event.subject for event in within if event.subject.startswith("head:")}
+    roots = _roots(within, below, _walk(below, heads | old).union(*walks))
     for i in range(wanted - len(replicas)):
-        subjects = {""}.union(*(_walk(within, kind[i]) for kind in unowned if i < len(kind)))
-        chains.append(_chain(SCALE_OUT, started, subjects, NO_REPLICA, visible))
+        walk = _walk(below, [kind[i] for kind in roots if i < len(kind)])
+        chains.append(_chain(SCALE_OUT, started, walk, NO_REPLICA, visible, place=len(replicas) + i + 1))
     return tuple(chains)
 
 
-def scale_in(events: Sequence[Event], *, removed_s: float, wanted: int, visible: frozenset[str]) -> tuple[Chain, ...]:
+def deployment(
+    events: Sequence[Event],
+    records: Sequence[Record],
+    *,
+    applied: Event,
+    visible: frozenset[str],
+    asks: bool = True,
+    links: Iterable[Link] = (),
+) -> tuple[Chain, ...]:
+    """The head's chain, where there are pods, and that of the first replica, from before they were made.
+
+    Without `asks` no client waits for a token.
+    """
+    visible = visible | OURS if asks else (visible | OURS) - {"first-token"}
+    started = [applied, *events, *_first_tokens(records, float("inf"))]
+    below = _below(events, links)
+    heads = _in_order_of_appearance(event.subject for event in events if event.subject.startswith("head:"))
+    head = _walk(below, heads[-1:])
+    chains = [_chain(HEAD, started, head, HEAD_POD, visible)] if "pod-created" in visible else []
+    replicas = _in_order_of_appearance(event.subject for event in events if event.subject.startswith("replica:"))
+    ran = [event.subject for event in events if event.stage == "replica-running"]
+    if replicas:
+        first = (ran or replicas)[0]
+        return (*chains, _chain(DEPLOY, started, _walk(below, [first]), first, visible))
+    roots = _roots(events, below, _walk(below, heads))
+    walk = _walk(below, [kind[0] for kind in roots if kind])
+    return (*chains, _chain(DEPLOY, started, walk, NO_REPLICA, visible))
+
+
+def scale_in(
+    events: Sequence[Event], *, removed_s: float, wanted: int, visible: frozenset[str], links: Iterable[Link] = ()
+) -> tuple[Chain, ...]:
     """A chain for each replica that went after the load, and for each of `wanted` that stayed."""
+    visible |= OURS
     within = [Event("load-removed", removed_s, "client"), *(event for event in events if event.at_s >= removed_s)]
+    below = _below(events, links)
     gone = _in_order_of_appearance(event.subject for event in within if event.stage == "replica-drained")
-    chains = [_chain(SCALE_IN, within, _walk(events, subject), subject, visible) for subject in gone]
+    chains = [_chain(SCALE_IN, within, _walk(below, [subject]), subject, visible) for subject in gone]
     chains += [_chain(SCALE_IN, within, {""}, NO_REPLICA, visible) for _ in range(len(gone), wanted)]
     return tuple(chains)
 
@@ -92,51 +138,97 @@ def _first_tokens(records: Sequence[Record], until_s: float) -> list[Event]:
     return [Event("first-token", at_s, "client", f"replica:{replica}") for replica, at_s in first.items()]
 
 
-def _walk(events: Sequence[Event], subject: str) -> set[str]:
-    """What `subject` stands on, all the way down, and what is shared by all."""
-    found, ahead = {""}, [subject]
+def _below(events: Iterable[Event], links: Iterable[Link]) -> dict[str, set[str]]:
+    """What each subject stands on."""
+    found: dict[str, set[str]] = {}
+    for subject, on in (*((event.subject, event.on) for event in events if event.on), *links):
+        found.setdefault(subject, set()).add(on)
+    return found
+
+
+def _walk(below: dict[str, set[str]], subjects: Iterable[str]) -> set[str]:
+    """What `subjects` stand on, all the way down, and what is shared by all."""
+    found, ahead = {""}, list(subjects)
     while ahead:
         here = ahead.pop()
         if here not in found:
             found.add(here)
-            ahead += [event.on for event in events if event.subject == here and event.on]
+            ahead += below.get(here, ())
     return found
 
 
-def _unowned(events: Sequence[Event], owned: set[str]) -> list[list[str]]:
-    """Pods, machines, … that no new replica stands on, by kind, in order of appearance.
+def _roots(events: Sequence[Event], below: dict[str, set[str]], owned: set[str]) -> list[list[str]]:
+    """Pods, machines, … that no new replica stands on, nor another of them; by kind, in order of appearance.
 
     The n-th of each belongs to the n-th replica that is missing: while a chain is broken, nothing else joins them.
     """
+    free = [
+        subject for subject in _in_order_of_appearance(event.subject for event in events) if subject not in owned | {""}
+    ]
+    carried = {on for subject in free for on in _walk(below, [subject]) - {subject}}
     kinds: dict[str, list[str]] = {}
-    for subject in _in_order_of_appearance(event.subject for event in events):
-        if subject and subject not in owned:
+    for subject in free:
+        if subject not in carried:
             kinds.setdefault(subject.partition(":")[0], []).append(subject)
     return list(kinds.values())
 
 
 def _chain(
-    names: Sequence[str], events: Sequence[Event], subjects: set[str], replica: str, visible: frozenset[str]
+    names: Sequence[str],
+    events: Sequence[Event],
+    subjects: set[str],
+    replica: str,
+    visible: frozenset[str],
+    *,
+    place: int = 1,
 ) -> Chain:
-    first: dict[str, Event] = {}
+    """`place`: of the replica among the new ones; a shared number has to have been raised by so much for it."""
+    own: dict[str, Event] = {}
     for event in sorted(events, key=lambda event: event.at_s):
-        if event.subject in subjects:
-            first.setdefault(event.stage, event)
-    reached = [name for name in names if name in first]
-    last = names.index(reached[-1])
-    stages, before_s = [], first[reached[0]].at_s
-    for place, name in enumerate(names):
+        if event.subject and event.subject in subjects:
+            own.setdefault(event.stage, event)
+    first = own | _shared(names, [event for event in events if not event.subject], own, place)
+    last = max(names.index(name) for name in first if name in names)
+    stages, before_s = [], min(event.at_s for name, event in first.items() if name in names)
+    for i, name in enumerate(names):
         if name in first:
             event = first[name]
-            stages.append(
-                StageTime(name, "reached", event.at_s, max(0.0, event.at_s - before_s), event.source, event.detail)
-            )
+            took_s = max(0.0, event.at_s - before_s)
+            stages.append(StageTime(name, "reached", event.at_s, took_s, event.source, event.detail))
             before_s = max(before_s, event.at_s)
-        elif name not in visible | OURS:
+        elif name not in visible:
             stages.append(StageTime(name, "skipped"))
         else:
-            stages.append(StageTime(name, "unseen" if place < last else "missing"))
-    return Chain(replica.removeprefix("replica:"), tuple(stages))
+            stages.append(StageTime(name, "unseen" if i < last else "missing"))
+    return Chain(replica.removeprefix("replica:"), tuple(stages), frozenset(subjects - {""}))
+
+
+def _shared(names: Sequence[str], events: Sequence[Event], own: dict[str, Event], place: int) -> dict[str, Event]:
+    """Of what all replicas share, the event that made this one: the last one that came before what it caused.
+
+    Backwards from the replica's own first link, so that a second step of the load is not charged with the first one's wait.
+    """
+    found: dict[str, Event] = {}
+    limit_s = min((event.at_s for event in own.values()), default=float("inf")) + STAMP_S
+    for name in reversed(names):
+        mine = sorted((event for event in events if event.stage == name), key=lambda event: event.at_s)
+        if not mine:
+            continue
+        raised = [event for event in mine if _reaches(event, mine[0], place)] or (mine if name in OURS else [])
+        before = [event for event in raised if event.at_s <= limit_s]
+        if not raised:
+            continue
+        found[name] = before[-1] if before and (own or found) else raised[0]
+        limit_s = min(limit_s, found[name].at_s + STAMP_S)
+    return found
+
+
+def _reaches(event: Event, first: Event, place: int) -> bool:
+    """Whether this step of a number crosses what the replica at `place` needs; events without a number serve all."""
+    if event.step is None or first.step is None:
+        return True
+    needed = first.step[0] + place
+    return event.step[0] < needed <= event.step[1]
 
 
 def _in_order_of_appearance(names: Iterable[str]) -> list[str]:

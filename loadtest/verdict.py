@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from loadtest import timeline
-from loadtest.observers import ScalingRule
-from loadtest.observers.watched import Watched
+from loadtest import reasons, timeline
+from loadtest.observers import Event, ScalingRule
+from loadtest.observers.watched import Account, Watched
 from loadtest.record import Record
 from loadtest.slo import Objective
 from loadtest.spec import Profile
@@ -49,6 +49,7 @@ class Replicas:
     observed: int  # when the load ended
     after: int | None  # at the end of the watch
     rule: str
+    nodes_launched: int | None = None  # for workers, under load; None: nobody saw machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,42 +74,75 @@ def wanted_replicas(profile: Profile, rule: ScalingRule) -> int | None:
     return expected_replicas(max(stage.users or 0 for stage in profile.stages), rule)
 
 
+def load_steps(profile: Profile, rule: ScalingRule | None, *, before: int) -> tuple[Event, ...]:
+    """When the load was applied, and in a closed loop each time that it came to ask for more replicas."""
+    starts_s = profile.stage_starts_s()
+    first = Event("load-applied", starts_s[profile.load_stage], "client")
+    if rule is None or profile.loop == "open":
+        return (first,)
+    steps, had = [], before
+    for stage, at_s in list(zip(profile.stages, starts_s, strict=True))[profile.load_stage :]:
+        wanted = expected_replicas(stage.users or 0, rule)
+        if wanted > had:
+            steps.append(Event("load-applied", at_s, "client", step=(had, wanted)))
+        had = wanted
+    return tuple(steps) if steps and steps[0].at_s == first.at_s else (first, *steps)
+
+
 def judge(
     profile: Profile,
     watched: Watched,
     records: Sequence[Record],
     *,
     known: Sequence[str],
-    applied_s: float,
     removed_s: float,
 ) -> Scaling:
-    """Scale-out between `applied_s` and `removed_s`, scale-in after it; `known` are the replicas that ran before."""
+    """Scale-out until `removed_s`, scale-in after it; `known` are the replicas that ran before."""
     wanted = wanted_replicas(profile, watched.rule) if watched.rule else None
     before = len(known)
+    applied = load_steps(profile, watched.rule, before=before)
+    waited_s = removed_s - applied[0].at_s
     observed = int(watched.last("replicas_running", before_s=removed_s) or 0)
-    missing = max(1, (wanted if wanted is not None else before + 1) - before)
     out = timeline.scale_out(
-        watched.events,
-        records,
-        known=known,
-        applied_s=applied_s,
-        until_s=removed_s,
-        wanted=missing,
-        visible=watched.stages,
-    )
-    surplus = max(0, observed - (watched.rule.min_replicas if watched.rule else before))
-    back = timeline.scale_in(watched.events, removed_s=removed_s, wanted=surplus, visible=watched.stages)
+        watched.events, records, known=known, applied=applied, until_s=removed_s,
+        wanted=max(1, (wanted if wanted is not None else before + 1) - before),
+        visible=watched.stages, links=watched.links,
+    )  # fmt: skip
+    back = way_back(watched, removed_s=removed_s, before=before)
     after = watched.last("replicas_running")
+    launched = len({e.subject for e in watched.events if e.stage == "nodeclaim-created" and e.at_s <= removed_s})
     replicas = Replicas(
-        before, wanted, observed, None if after is None else int(after), _rule_in_words(profile, watched)
-    )
+        before, wanted, observed, None if after is None else int(after), _rule_in_words(profile, watched),
+        launched if "nodeclaim-created" in watched.stages else None,
+    )  # fmt: skip
     broken = (
-        _cap_too_low(watched.rule, before, removed_s - applied_s, watched)
-        or _broken(out, removed_s, watched.evidence_under_load, profile)
-        or _wrong_count(replicas, watched, removed_s - applied_s)
-        or _broken(back, watched.until_s, watched.evidence, profile)
+        _cap_too_low(watched.rule, before, waited_s, watched)
+        or _broken(out, removed_s, watched.under_load, profile)
+        or _wrong_count(replicas, watched, waited_s)
+        or _broken(back, watched.until_s, watched.now, profile)
     )
     return Scaling(replicas, out, back, broken)
+
+
+def way_back(watched: Watched, *, removed_s: float, before: int) -> tuple[Chain, ...]:
+    """Scale-in: a chain for each replica that ran when the load ended beyond the fewest."""
+    observed = int(watched.last("replicas_running", before_s=removed_s) or 0)
+    surplus = max(0, observed - (watched.rule.min_replicas if watched.rule else before))
+    return timeline.scale_in(
+        watched.events, removed_s=removed_s, wanted=surplus, visible=watched.stages, links=watched.links
+    )
+
+
+def judge_deployment(profile: Profile, watched: Watched, records: Sequence[Record], *, asks: bool) -> Scaling:
+    """Did the first replica come, from before anything was deployed? The head's chain is judged first, all else needs it."""
+    earliest_s = min((event.at_s for event in watched.events), default=0.0)
+    applied = Event("load-applied", min(0.0, earliest_s), "client", detail="the watch began, or what it found was made")
+    chains = timeline.deployment(
+        watched.events, records, applied=applied, visible=watched.stages, asks=asks, links=watched.links
+    )
+    ran = int(watched.last("replicas_running") or 0)
+    broken = _told_first(chains, watched, profile)
+    return Scaling(Replicas(0, 1, ran, ran, "the first replica of a deployment"), chains, (), broken)
 
 
 def overall(void: Sequence[str], scaling: Scaling | None, objectives: Sequence[Objective]) -> Verdict:
@@ -120,6 +154,16 @@ def overall(void: Sequence[str], scaling: Scaling | None, objectives: Sequence[O
     return Verdict.PASS if all(objective.passed for objective in objectives) else Verdict.SLO_FAILED
 
 
+def _told_first(chains: Sequence[Chain], watched: Watched, profile: Profile) -> BrokenLink | None:
+    """A chain whose missing link has a definite cause says more than one that may only be slow."""
+    sure = [
+        chain for chain in chains if (link := chain.broken_at) and reasons.is_definite(link.name, chain, watched.now)
+    ]
+    return _broken(sure, watched.until_s, watched.now, profile) or _broken(
+        chains, watched.until_s, watched.now, profile
+    )
+
+
 def _cap_too_low(rule: ScalingRule | None, before: int, waited_s: float, watched: Watched) -> BrokenLink | None:
     if rule is None or rule.max_replicas > before:
         return None
@@ -127,24 +171,21 @@ def _cap_too_low(rule: ScalingRule | None, before: int, waited_s: float, watched
         "serve-target-raised",
         waited_s,
         f"max_replicas is {rule.max_replicas} and {before} ran already: Serve may not raise its target",
-        _flat(watched.evidence_under_load),
+        watched.under_load.evidence,
     )
 
 
-def _broken(
-    chains: Sequence[Chain], until_s: float, evidence: dict[str, tuple[str, ...]], profile: Profile
-) -> BrokenLink | None:
+def _broken(chains: Sequence[Chain], until_s: float, account: Account, profile: Profile) -> BrokenLink | None:
     for chain in chains:
         late = next((stage for stage in chain.stages if _over_budget(stage, profile)), None)
         missing = chain.broken_at
         if missing is not None:
-            last = chain.last_reached
-            waited_s = until_s - (last.at_s or 0.0)
-            return BrokenLink(missing.name, waited_s, _reason(missing.name, chain, last), _flat(evidence))
+            waited_s = until_s - (chain.last_reached.at_s or 0.0)
+            return BrokenLink(missing.name, waited_s, reasons.reason(missing.name, chain, account), account.evidence)
         if late is not None:
             budget_s = profile.scaling.stage_budget_s[late.name]
-            reason = f"{late.name} took {late.took_s:.1f} s for {chain.replica}, above its budget of {budget_s:g} s"
-            return BrokenLink(late.name, late.took_s or 0.0, reason, _flat(evidence))
+            text = f"{late.name} took {late.took_s:.1f} s for {chain.replica}, above its budget of {budget_s:g} s"
+            return BrokenLink(late.name, late.took_s or 0.0, text, account.evidence)
     return None
 
 
@@ -160,38 +201,8 @@ def _wrong_count(replicas: Replicas, watched: Watched, waited_s: float) -> Broke
         "serve-target-raised",
         waited_s,
         f"{replicas.observed} replicas ran when the load ended, not {replicas.expected} ({replicas.rule})",
-        _flat(watched.evidence_under_load),
+        watched.under_load.evidence,
     )
-
-
-_WHAT_IT_MEANS = {
-    "serve-target-raised": "Serve did not raise its target: the load it saw did not exceed target_ongoing_requests long enough",
-    "ray-demand-raised": "Ray did not ask for another node",
-    "pod-created": "no worker pod was created for the demand",
-    "nodeclaim-created": "no node pool took the pending pod",
-    "node-launched": "the cloud did not launch the machine",
-    "node-registered": "the machine did not join the cluster",
-    "device-advertised": "the node does not advertise its Neuron devices",
-    "pod-scheduled": "the pod was not scheduled onto the node",
-    "image-pulled": "the image was not pulled",
-    "container-started": "the container did not start",
-    "ray-node-joined": "the pod's raylet did not join the Ray cluster",
-    "replica-started": "the replica's process was not started: nothing has the resources that it asks for",
-    "model-loaded": "the replica did not load its model",
-    "replica-running": "the replica started and did not become ready",
-    "first-token": "the replica runs and no client got a token from it",
-    "serve-target-lowered": "Serve did not lower its target",
-    "replica-drained": "a surplus replica did not end",
-    "ray-node-idle": "Ray did not see its node as idle",
-    "pod-deleted": "the worker pod was not deleted",
-    "node-emptied": "the node was not emptied",
-    "node-deleted": "the node was not deleted",
-}  # fmt: skip
-
-
-def _reason(stage: str, chain: Chain, last: StageTime) -> str:
-    who = "" if chain.replica == timeline.NO_REPLICA else f" (replica {chain.replica})"
-    return f"{_WHAT_IT_MEANS[stage]}{who}; the last link that held was {last.name} at {last.at_s or 0.0:.1f} s"
 
 
 def _rule_in_words(profile: Profile, watched: Watched) -> str:
@@ -202,7 +213,3 @@ def _rule_in_words(profile: Profile, watched: Watched) -> str:
         return f"open loop: more than before, at most {rule.max_replicas}"
     users = max(stage.users or 0 for stage in profile.stages)
     return f"clamp(ceil({users} users / target {rule.target_ongoing_requests:g}), {rule.min_replicas}, {rule.max_replicas})"
-
-
-def _flat(evidence: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(line for lines in evidence.values() for line in lines)

@@ -1,7 +1,7 @@
 """What watches the target while it is loaded: events and figures on the run's clock.
 
-An observer looks when it is asked, keeps what it saw last, and hands out what changed. Instants are those of the look
-that first saw a thing, so they are late by up to one polling interval, which the report states.
+An observer looks when it is asked, keeps what it saw last, and hands out what changed. Where the source writes down when
+a thing happened, that is an event's instant; else it is the look that first saw it, late by up to one polling interval.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+Link = tuple[str, str]  # a subject and what it stands on
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One link of the chain, reached.
 
-    `subject` says by whom (`replica:ID`, `ip:ADDRESS`, `pod:NAME`, `nodeclaim:NAME`, `node:NAME`; empty: shared by all),
-    `on` what it stands on, so that replica -> ray node -> pod -> node can be walked down.
+    `subject` says by whom (`replica:ID`, `ip:ADDRESS`, `pod:NAME`, `head:NAME`, `nodeclaim:NAME`, `node:NAME`; empty:
+    shared by all), `on` what it stands on, so that replica -> ray node -> pod -> node can be walked down.
     """
 
     stage: str
@@ -24,6 +26,7 @@ class Event:
     subject: str = ""
     on: str = ""
     detail: str = ""
+    step: tuple[float, float] | None = None  # of a number that was raised: from and to
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,31 @@ class ScalingRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a link is not there, as things stand now: what a verdict says when that link is the broken one.
+
+    `definite`: it stays so until somebody does something; waiting longer shows nothing new.
+    """
+
+    stage: str
+    text: str  # starts with the object that it speaks of, ends without a full stop
+    definite: bool = False
+    subject: str = ""  # whose chain it concerns; empty: every one's
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One node that somebody pays for, from the claim on."""
+
+    name: str  # of its NodeClaim
+    instance_type: str
+    pool: str
+    from_s: float
+    until_s: float | None = None  # None: it is still there
+    usd_per_h: float | None = None  # None: its price is not known
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One look."""
 
@@ -53,13 +81,20 @@ class Observation:
     evidence: tuple[str, ...] = ()  # sentences on how things stand now; they back a verdict
     rule: ScalingRule | None = None
     replicas: tuple[str, ...] = ()  # that answer now
+    links: tuple[Link, ...] = ()  # that hold now, also between things that were there before the load
+    causes: tuple[Cause, ...] = ()  # the most telling first
+    machines: tuple[Machine, ...] = ()  # all that were seen so far
 
 
 class Observer(Protocol):
     """One source."""
 
     name: str
-    stages: frozenset[str]  # what it can see here; the others are `skipped`
+    interval_s: float  # how often it is worth a look
+
+    @property
+    def stages(self) -> frozenset[str]:
+        """What it can see here; the others are `skipped`. It may learn that in its first looks."""
 
     def look(self, now_s: float) -> Observation:
         """What changed since the last look. Raises ObserverError when the source does not answer."""

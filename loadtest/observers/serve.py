@@ -1,23 +1,27 @@
-"""Ray Serve through the dashboard's REST API: target and replicas of one deployment.
+"""Ray Serve through the dashboard's REST API: target and replicas of one deployment, and how each replica starts.
 
 Source: GET /api/serve/applications/ of Ray 2.60 (`ServeInstanceDetails` in ray.serve.schema).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
-from loadtest.observers import Event, Observation, ObserverError, Sample, ScalingRule
+from loadtest.observers import Cause, Event, Link, Observation, ObserverError, Sample, ScalingRule, startup
+from loadtest.observers.dashboard import Dashboard, document
+from loadtest.observers.startup import Startup
 
 PATH = "/api/serve/applications/"
 STAGES = frozenset(
     {"serve-target-raised", "replica-started", "replica-running", "serve-target-lowered", "replica-drained"}
 )
+LOADING = frozenset({"model-loaded"})
+FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 _SOURCE = "serve"
+_STARTUP_S = 1.0  # between two looks into a replica's log
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,17 @@ class Replica:
     state: str  # STARTING, RUNNING, STOPPING, …
     started: bool  # its worker process exists
     ip: str
+    actor: str = ""
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The Ray node that it stands on."""
+        return ((f"replica:{self.id}", f"ip:{self.ip}"),) if self.ip else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The deployment at one instant."""
+    """The deployment at one instant; one that Serve has not made yet has target 0."""
 
     at_s: float
     target: int
@@ -48,25 +58,23 @@ class Snapshot:
 
 
 def parse(document: Mapping[str, Any], at_s: float, *, application: str, deployment: str) -> Snapshot:
-    """Ray's JSON -> a snapshot. Raises ObserverError when the deployment is not in it."""
+    """Ray's JSON -> a snapshot. Raises ObserverError when the application is not in it."""
     applications = document.get("applications") or {}
-    try:
-        app = applications[application]
-        details = app["deployments"][deployment]
-    except (KeyError, TypeError):
+    app = applications.get(application)
+    if not isinstance(app, Mapping) or (deployment not in (app.get("deployments") or {}) and not _is_coming(app)):
         found = ", ".join(applications) or "none"
         raise ObserverError(
             f"Serve has no deployment {deployment} in application {application} (applications: {found})"
-        ) from None
-    replicas = {
-        row["replica_id"]: Replica(row["replica_id"], row["state"], bool(row.get("pid")), row.get("node_ip") or "")
-        for row in details["replicas"]
-    }
+        )
+    details = (app.get("deployments") or {}).get(deployment)
+    if details is None:
+        return Snapshot(at_s, 0, {}, str(app.get("status")), str(app.get("message") or "").strip(), None)
+    replicas = {row["replica_id"]: _replica(row) for row in details["replicas"]}
     return Snapshot(
         at_s=at_s,
         target=details["target_num_replicas"],
         replicas=replicas,
-        status=details["status"],
+        status=str(app.get("status") if app.get("status") in FAILED else details["status"]),
         message=(details.get("message") or app.get("message") or "").strip(),
         rule=_rule((details.get("deployment_config") or {}).get("autoscaling_config")),
     )
@@ -79,12 +87,61 @@ def changes(before: Snapshot | None, after: Snapshot) -> tuple[Event, ...]:
     found = []
     if after.target != before.target:
         stage = "serve-target-raised" if after.target > before.target else "serve-target-lowered"
-        found.append(Event(stage, after.at_s, _SOURCE, detail=f"target {before.target} → {after.target}"))
+        step = (float(before.target), float(after.target))
+        found.append(Event(stage, after.at_s, _SOURCE, detail=f"target {before.target} → {after.target}", step=step))
     for replica in after.replicas.values():
         found += _replica_changes(before.replicas.get(replica.id), replica, after.at_s)
     for gone in before.replicas.keys() - after.replicas.keys():
         found.append(Event("replica-drained", after.at_s, _SOURCE, f"replica:{gone}"))
     return tuple(found)
+
+
+def causes(snapshot: Snapshot, starts: Mapping[str, Startup]) -> Iterator[Cause]:
+    """What Serve and its replicas say of links that are missing."""
+    for replica in snapshot.replicas.values():
+        yield from _startup_causes(snapshot, replica, starts.get(replica.id, Startup()))
+    told = _last_line(snapshot.message)
+    failed = snapshot.status in FAILED
+    if told and failed and not snapshot.replicas and snapshot.target == 0:
+        yield Cause("serve-target-raised", f"Serve cannot deploy the application: {told}", definite=True)
+    elif told and failed:
+        for stage in ("replica-started", "model-loaded", "replica-running"):
+            yield Cause(stage, f"Serve says {snapshot.status}: {told}", definite=True)
+    elif told and any(not replica.started for replica in snapshot.replicas.values()):
+        first = " ".join(snapshot.message.split())[:400]
+        for stage in ("replica-started", "ray-demand-raised"):
+            yield Cause(stage, f"Serve waits for a place for a replica: {first}")
+
+
+def _startup_causes(snapshot: Snapshot, replica: Replica, start: Startup) -> Iterator[Cause]:
+    """How far a replica came that does not run yet."""
+    subject, told = f"replica:{replica.id}", _last_line(snapshot.message)
+    stage = "model-loaded" if start.loaded_unix_s is None else "replica-running"
+    if start.failed is not None:
+        text = f"Replica {replica.id} failed in stage {start.failed} of its start" + (f": {told}" if told else "")
+        yield Cause(stage, text, definite=snapshot.status in FAILED, subject=subject)
+    elif start.over_budget is not None:
+        text = f"Replica {replica.id} is beyond its start-up budget in stage {start.over_budget}"
+        yield Cause(stage, text, subject=subject)
+    elif start.passed and replica.state == "STARTING":
+        ahead = (
+            "its canary, a first prefill and decode, does not pass"
+            if start.loaded_unix_s
+            else "it still loads its model"
+        )
+        text = f"Replica {replica.id} has passed {', '.join(start.passed)} of its start, and {ahead}"
+        yield Cause(stage, text, subject=subject)
+
+
+def _is_coming(app: Mapping[str, Any]) -> bool:
+    """Serve knows the application and has not built its deployments, or could not."""
+    return not app.get("deployments") and bool(app.get("status"))
+
+
+def _replica(row: Mapping[str, Any]) -> Replica:
+    return Replica(
+        row["replica_id"], row["state"], bool(row.get("pid")), row.get("node_ip") or "", row.get("actor_id") or ""
+    )
 
 
 def _replica_changes(before: Replica | None, after: Replica, at_s: float) -> list[Event]:
@@ -119,31 +176,49 @@ def _evidence(snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _last_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1].rstrip(".")[:400] if lines else ""
+
+
 class ServeObserver:
-    """Polls the dashboard, with Ray's token where it has one."""
+    """Polls the dashboard."""
 
     name = _SOURCE
-    stages = STAGES
+    interval_s = 0.5
 
     def __init__(
         self,
-        dashboard_url: str,
+        dashboard: Dashboard,
         *,
-        token: str | None = None,
         application: str = "chatbot",
         deployment: str = "Chat",
-        transport: httpx.BaseTransport | None = None,
+        from_deploy: bool = False,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        headers = {"x-ray-authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=dashboard_url, headers=headers, timeout=5, transport=transport)
+        """`from_deploy`: what is there at the first look is news, too; else it only sets the baseline."""
+        self._dashboard = dashboard
         self._application = application
         self._deployment = deployment
-        self._last: Snapshot | None = None
+        self._wall = wall
+        self._last = Snapshot(0.0, 0, {}, "", "", None) if from_deploy else None
+        self._starts: dict[str, Startup] = {}
+        self._next_log_s = float("-inf")
+        self._logs_seen = False
+
+    @property
+    def stages(self) -> frozenset[str]:
+        """With the model's loading where replicas' logs can be read."""
+        return STAGES | LOADING if self._logs_seen else STAGES
 
     def look(self, now_s: float) -> Observation:
-        """One GET."""
-        snapshot = parse(self._get(), now_s, application=self._application, deployment=self._deployment)
-        events = changes(self._last, snapshot)
+        """One GET, and one more for each replica that starts."""
+        try:
+            found = document(self._dashboard, PATH)
+        except ObserverError as error:
+            raise ObserverError(f"Serve does not say how it is: {error}") from error
+        snapshot = parse(found, now_s, application=self._application, deployment=self._deployment)
+        events = (*changes(self._last, snapshot), *self._loaded(snapshot, now_s))
         self._last = snapshot
         return Observation(
             events=events,
@@ -155,18 +230,32 @@ class ServeObserver:
             evidence=_evidence(snapshot),
             rule=snapshot.rule,
             replicas=tuple(r.id for r in snapshot.replicas.values() if r.state == "RUNNING"),
+            links=tuple(link for replica in snapshot.replicas.values() for link in replica.links),
+            causes=tuple(causes(snapshot, self._starts)),
         )
 
-    def _get(self) -> Mapping[str, Any]:
+    def _loaded(self, snapshot: Snapshot, now_s: float) -> Iterator[Event]:
+        """Models that were loaded since the last look into the logs of replicas that start, by the log's own clock."""
+        taken_s = self._wall()
+        if taken_s < self._next_log_s:
+            return
+        self._next_log_s = taken_s + _STARTUP_S
+        for replica in snapshot.replicas.values():
+            known = self._starts.get(replica.id)
+            settled = known is not None and (known.loaded_unix_s is not None or replica.state == "RUNNING")
+            start = self._startup(replica) if replica.started and replica.actor and not settled else None
+            if start is None:
+                continue
+            self._starts[replica.id] = start
+            if start.loaded_unix_s is not None and self._last is not None:
+                at_s = min(now_s, start.loaded_unix_s - (taken_s - now_s))
+                yield Event("model-loaded", at_s, _SOURCE, f"replica:{replica.id}", detail=f"in {start.took_s} s")
+
+    def _startup(self, replica: Replica) -> Startup | None:
+        """None where its log cannot be had; whoever loads without us seeing it is proven by a later link."""
         try:
-            answer = self._http.get(PATH)
-            answer.raise_for_status()
-            document = answer.json()
-        except httpx.HTTPStatusError as error:
-            hint = ": give Ray's token (--dashboard-token-file)" if error.response.status_code in (401, 403) else ""
-            raise ObserverError(f"Ray's dashboard answers {error.response.status_code}{hint}") from error
-        except (httpx.HTTPError, ValueError) as error:
-            raise ObserverError(f"Ray's dashboard at {self._http.base_url} does not answer: {error}") from error
-        if not isinstance(document, dict):
-            raise ObserverError("Ray's dashboard answers something that is not an object")
-        return document
+            start = startup.read(self._dashboard, replica.actor)
+        except ObserverError:
+            return None
+        self._logs_seen = True
+        return start

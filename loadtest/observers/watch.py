@@ -7,75 +7,101 @@ from collections.abc import Callable, Sequence
 
 import gevent
 
-from loadtest.observers import Event, Observer, ObserverError, Sample, ScalingRule
-from loadtest.observers.watched import INTERVAL_S, Watched
+from loadtest.observers import Cause, Event, Link, Machine, Observation, Observer, ObserverError, Sample, ScalingRule
+from loadtest.observers.watched import Account, Watched
 
 
 class Watch:
-    """A greenlet around `look`."""
+    """Greenlets around `look`, one an observer, so that a slow one keeps no other waiting."""
 
     def __init__(self, observers: Sequence[Observer], clock: Callable[[], float]) -> None:
         self._observers = observers
         self._clock = clock
         self._events: list[Event] = []
+        self._links: set[Link] = set()
         self._samples: list[Sample] = []
-        self._evidence: dict[str, tuple[str, ...]] = {}
-        self._under_load: dict[str, tuple[str, ...]] = {}
+        self._last: dict[str, Observation | ObserverError] = {}
+        self._machines: dict[str, tuple[Machine, ...]] = {}
+        self._under_load: Account | None = None
         self._rule: ScalingRule | None = None
         self._replicas: tuple[str, ...] = ()
         self._failed: Counter[str] = Counter()
-        self._greenlet: gevent.Greenlet | None = None
+        self._greenlets: list[gevent.Greenlet] = []
 
     def look(self) -> None:
         """Once through all observers; one that does not answer is noted, the others go on."""
         for observer in self._observers:
-            try:
-                seen = observer.look(self._clock())
-            except ObserverError as error:
-                self._failed[str(error)] += 1
-                continue
-            self._events += seen.events
-            self._samples += seen.samples
-            self._evidence[observer.name] = seen.evidence
-            self._rule = seen.rule or self._rule
-            self._replicas = seen.replicas or self._replicas
+            self._look(observer)
 
     def replicas(self) -> tuple[str, ...]:
         """Who answered at the last look."""
         return self._replicas
 
-    def start(self) -> None:
-        """Forget what came before the load, and look until `stop`."""
-        self._events.clear()
-        self._samples.clear()
-        self._failed.clear()
-        self._greenlet = gevent.spawn(self._run)
+    def start(self, *, forget: bool = True) -> None:
+        """Look until `stop`; what came before the load is forgotten unless told otherwise."""
+        if forget:
+            self._events.clear()
+            self._samples.clear()
+            self._failed.clear()
+        self._greenlets = [gevent.spawn(self._run, observer) for observer in self._observers]
 
     def load_ended(self) -> None:
-        """Keep the evidence of this moment: scale-out is judged by it."""
+        """Keep how things stand at this moment: scale-out is judged by it."""
         self.look()
-        self._under_load = dict(self._evidence)
+        self._under_load = self._account()
 
     def stop(self) -> Watched:
         """What was seen."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        gevent.killall(self._greenlets)
         return self.so_far()
 
     def so_far(self) -> Watched:
         """What was seen until now."""
+        now = self._account()
         return Watched(
             stages=frozenset().union(*(observer.stages for observer in self._observers)),
             events=tuple(self._events),
+            links=frozenset(self._links),
             samples=tuple(self._samples),
-            evidence=dict(self._evidence),
-            evidence_under_load=dict(self._under_load or self._evidence),
+            machines=tuple(machine for machines in self._machines.values() for machine in machines),
+            now=now,
+            under_load=self._under_load or now,
             rule=self._rule,
             until_s=self._clock(),
+            interval_s=max(observer.interval_s for observer in self._observers),
             failed_looks=dict(self._failed),
         )
 
-    def _run(self) -> None:
+    def _look(self, observer: Observer) -> None:
+        try:
+            seen = observer.look(self._clock())
+        except ObserverError as error:
+            self._failed[str(error)] += 1
+            self._last[observer.name] = error
+            return
+        self._last[observer.name] = seen
+        self._events += seen.events
+        self._links.update(seen.links)
+        self._samples += seen.samples
+        self._machines[observer.name] = seen.machines
+        self._rule = seen.rule or self._rule
+        self._replicas = seen.replicas or self._replicas
+
+    def _account(self) -> Account:
+        """What all observers say now; one that does not answer is itself why its links are not seen."""
+        evidence: list[str] = []
+        causes: list[Cause] = []
+        for observer in self._observers:
+            seen = self._last.get(observer.name, Observation())
+            if isinstance(seen, ObserverError):
+                evidence.append(str(seen))
+                causes += [Cause(stage, str(seen)) for stage in sorted(observer.stages)]
+            else:
+                evidence += seen.evidence
+                causes += seen.causes
+        return Account(tuple(evidence), tuple(causes))
+
+    def _run(self, observer: Observer) -> None:
         while True:
-            self.look()
-            gevent.sleep(INTERVAL_S)
+            self._look(observer)
+            gevent.sleep(observer.interval_s)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from loadtest.observers import Event, Sample, ScalingRule
+from loadtest.observers import Cause, Event, Link, Machine, Sample, ScalingRule
 
-INTERVAL_S = 0.5
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How things stood at one moment: what a verdict is backed by."""
+
+    evidence: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +21,14 @@ class Watched:
 
     stages: frozenset[str] = frozenset()  # what could be seen
     events: tuple[Event, ...] = ()
+    links: frozenset[Link] = frozenset()
     samples: tuple[Sample, ...] = ()
-    evidence: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of the last look, by observer
-    evidence_under_load: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # of the last look before the load ended
+    machines: tuple[Machine, ...] = ()
+    now: Account = Account()  # of the last look
+    under_load: Account = Account()  # of the last look before the load ended
     rule: ScalingRule | None = None
     until_s: float = 0.0
-    interval_s: float = INTERVAL_S
+    interval_s: float = 0.5  # the longest between two looks of one observer
     failed_looks: dict[str, int] = field(default_factory=dict)  # sentence -> how often
 
     def last(self, name: str, *, before_s: float = float("inf")) -> float | None:

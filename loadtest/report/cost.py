@@ -3,44 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
-from loadtest.observers import Sample
+from loadtest.observers import Machine, Sample
 from loadtest.spec import Cost
 
 
 def estimate(
-    prices: Cost, samples: Sequence[Sample], *, loaded_s: float, until_s: float, output_tokens: int
+    prices: Cost,
+    samples: Sequence[Sample],
+    machines: Sequence[Machine],
+    *,
+    loaded_s: float,
+    until_s: float,
+    output_tokens: int,
 ) -> dict[str, Any]:
-    """Node-seconds × price; nodes are those the observers counted, else one per running replica."""
+    """By what each machine cost while it was there, where their prices are known; else node-seconds × one price.
+
+    Nodes are the workers' that the observers counted, else one per running replica; machines are all, the head's too.
+    """
     counted = "nodes_ready" if any(sample.name == "nodes_ready" for sample in samples) else "replicas_running"
     loaded_node_s, all_node_s = (node_seconds(samples, counted, until_s=end_s) for end_s in (loaded_s, until_s))
+    usd_loaded, usd_all = (_usd(machines, until_s=end_s) for end_s in (loaded_s, until_s))
+    node_usd_per_h = prices.node_usd_per_h
+    if usd_all is None and node_usd_per_h is not None:
+        usd_loaded, usd_all = loaded_node_s * node_usd_per_h / 3600, all_node_s * node_usd_per_h / 3600
+    elif node_usd_per_h is None:
+        node_usd_per_h = max((machine.usd_per_h for machine in machines if machine.usd_per_h is not None), default=None)
     document: dict[str, Any] = {
-        "node_usd_per_h": prices.node_usd_per_h,
+        "node_usd_per_h": node_usd_per_h,
         "node_seconds": all_node_s,
         "nodes_counted_as": counted,
+        "machines": [_row(machine, until_s) for machine in machines if _seconds(machine, until_s)],
+        "usd_loaded": usd_loaded,
+        "usd_all": usd_all,
         "usd_per_million_output_tokens_loaded": None,
         "usd_per_million_output_tokens_all": None,
         "break_even_tokens_per_s": None,
         "sentence": "No price was given (cost.node_usd_per_h in the profile), so nothing is computed",
     }
-    if prices.node_usd_per_h is None or not output_tokens:
+    if usd_loaded is None or usd_all is None:
         return document
-    usd_per_s = prices.node_usd_per_h / 3600
-    loaded, whole = (seconds * usd_per_s / output_tokens * 1e6 for seconds in (loaded_node_s, all_node_s))
+    document["sentence"] = f"{usd_all:.4f} USD for the machines of this run"
+    if not output_tokens:
+        return document
+    loaded, whole = usd_loaded / output_tokens * 1e6, usd_all / output_tokens * 1e6
     document |= {"usd_per_million_output_tokens_loaded": loaded, "usd_per_million_output_tokens_all": whole}
-    document["sentence"] = (
-        f"{loaded:.2f} USD per million output tokens while loaded, {whole:.2f} with cold start and idle time"
+    document["sentence"] += (
+        f": {loaded:.2f} USD per million output tokens while loaded, {whole:.2f} with cold start and idle time"
     )
-    if prices.hosted_usd_per_million_tokens is not None:
-        rate = usd_per_s / prices.hosted_usd_per_million_tokens * 1e6
+    if prices.hosted_usd_per_million_tokens is not None and node_usd_per_h is not None:
+        rate = node_usd_per_h / 3600 / prices.hosted_usd_per_million_tokens * 1e6
         document["break_even_tokens_per_s"] = rate
         document["sentence"] += (
             f"; a node breaks even with a hosted price of {prices.hosted_usd_per_million_tokens:g} USD "
             f"at {rate:.0f} tokens/s"
         )
     return document
+
+
+def _usd(machines: Sequence[Machine], *, until_s: float) -> float | None:
+    """Of all from the start to `until_s`; None where no price is known."""
+    priced = [machine for machine in machines if machine.usd_per_h is not None]
+    return sum(_seconds(m, until_s) * (m.usd_per_h or 0.0) / 3600 for m in priced) if priced else None
+
+
+def _seconds(machine: Machine, until_s: float) -> float:
+    """How long it was there within the run."""
+    end_s = until_s if machine.until_s is None else min(machine.until_s, until_s)
+    return max(0.0, end_s - max(0.0, machine.from_s))
+
+
+def _row(machine: Machine, until_s: float) -> dict[str, Any]:
+    usd = None if machine.usd_per_h is None else _seconds(machine, until_s) * machine.usd_per_h / 3600
+    return {**asdict(machine), "usd": usd}
 
 
 def node_seconds(samples: Sequence[Sample], name: str, *, until_s: float) -> float:

@@ -9,11 +9,10 @@ from typing import Any
 
 from loadtest import honesty, metrics, slo
 from loadtest.record import Outcome, Record
-from loadtest.report import cost, series, summary
+from loadtest.report import cost, prediction, series, summary
 from loadtest.run_result import Run
 from loadtest.spec import Profile
-from loadtest.timeline import Chain
-from loadtest.verdict import Scaling, Verdict, judge, overall
+from loadtest.verdict import Scaling, Verdict, judge, judge_deployment, overall
 
 SCHEMA = "chatbot.verdict/v1"
 
@@ -24,30 +23,32 @@ def build(run: Run, *, verify: bool, target: Mapping[str, Any], versions: Mappin
     measured = summary.measured(profile, records)
     void = void_reasons(run)
     scaling = _scaling(run) if verify and run.watched is not None else None
-    objectives = slo.objectives(measured, profile.slo)
+    objectives = () if run.deployment else slo.objectives(measured, profile.slo)  # no load, no promise
     verdict = overall(void, scaling, objectives)
     samples = run.watched.samples if run.watched is not None else ()
     broken = scaling.broken_link if scaling is not None else None
     return {
         "schema": SCHEMA,
+        "mode": "watch" if run.deployment else "verify" if verify else "run",
         "verdict": verdict.value,
         "exit_code": verdict.exit_code,
-        "sentence": _sentence(verdict, void, scaling, objectives),
+        "sentence": _sentence(run, verdict, void, scaling, objectives),
         "void_reasons": list(void),
         "partial": run.interrupted_s is not None,
         "interrupted_s": run.interrupted_s,
         "broken_link": _broken(asdict(broken)) if broken is not None else None,
         "replicas": asdict(scaling.replicas) if scaling is not None else None,
-        "scale_out": _chains(scaling.scale_out if scaling is not None else ()),
-        "scale_in": _chains(scaling.scale_in if scaling is not None else ()),
+        "scale_out": prediction.chains(scaling.scale_out if scaling is not None else (), run.rehearsal),
+        "scale_in": prediction.chains(scaling.scale_in if scaling is not None else (), run.rehearsal),
+        "rehearsal": prediction.rehearsed(run.rehearsal, profile) if run.rehearsal is not None else None,
         "recovery_s": _recovery_s(run),
-        "traffic": _traffic(run, measured),
+        "traffic": _traffic(run, measured, void),
         "slo": [asdict(objective) for objective in objectives],
         "slo_limits": profile.slo.model_dump(),
         "slo_violating_s": len(slo.violating_seconds(measured, profile.slo)),
         "error_budget_burn": slo.budget_burn(measured, profile.slo),
         "cost": cost.estimate(
-            profile.cost, samples, loaded_s=run.removed_s, until_s=run.ended_s,
+            profile.cost, samples, run.watched.machines if run.watched is not None else (), loaded_s=run.removed_s, until_s=run.ended_s,
             output_tokens=sum(record.completion_tokens or 0 for record in records),
         ),
         "observers": _observers(run),
@@ -72,6 +73,8 @@ def void_reasons(run: Run) -> tuple[str, ...]:
     reasons = list(run.troubles)
     if run.interrupted_s is not None:
         reasons.append(f"interrupted {run.interrupted_s:.1f} s after the start: the report is partial")
+    if run.deployment:
+        return tuple(reasons)
     if not run.records:
         reasons.append("no request was due")
     elif all(record.outcome is Outcome.CONNECT_ERROR for record in run.records):
@@ -82,14 +85,12 @@ def void_reasons(run: Run) -> tuple[str, ...]:
 def _scaling(run: Run) -> Scaling | None:
     if run.watched is None:
         return None
-    applied_s = run.profile.stage_starts_s()[run.profile.load_stage]
-    return judge(
-        run.profile, run.watched, run.records,
-        known=run.known_replicas, applied_s=applied_s, removed_s=run.removed_s,
-    )  # fmt: skip
+    if run.deployment:
+        return judge_deployment(run.profile, run.watched, run.records, asks=run.asks)
+    return judge(run.profile, run.watched, run.records, known=run.known_replicas, removed_s=run.removed_s)
 
 
-def _traffic(run: Run, measured: Sequence[Record]) -> dict[str, Any]:
+def _traffic(run: Run, measured: Sequence[Record], void: Sequence[str]) -> dict[str, Any]:
     rows = summary.by_stage(run.profile, run.records)
     return {
         "loop": run.profile.loop,
@@ -97,7 +98,7 @@ def _traffic(run: Run, measured: Sequence[Record]) -> dict[str, Any]:
         "honesty": _honesty(run, measured),
         "total": summary.totals(run.profile, run.records),
         "stages": rows,
-        "knee": summary.knee(run.profile, rows),
+        "knee": summary.knee(run.profile, rows) if not void else None,  # a saturated client has no say about the server
         "errors": _errors(run.records),
         "by_replica": _by_replica(run.records),
     }
@@ -163,22 +164,19 @@ def _observers(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _chains(chains: Sequence[Chain]) -> list[dict[str, Any]]:
-    return [{"replica": chain.replica, "stages": [asdict(stage) for stage in chain.stages]} for chain in chains]
-
-
 def _broken(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "evidence": list(fields["evidence"])}
 
 
 def _sentence(
-    verdict: Verdict, void: Sequence[str], scaling: Scaling | None, objectives: Sequence[slo.Objective]
+    run: Run, verdict: Verdict, void: Sequence[str], scaling: Scaling | None, objectives: Sequence[slo.Objective]
 ) -> str:
     if verdict is Verdict.VOID:
         return f"The run is void: {void[0]}."
     if verdict is Verdict.AUTOSCALING_FAILED and scaling is not None and scaling.broken_link is not None:
         link = scaling.broken_link
-        return f"Autoscaling failed at {link.stage} after {link.waited_s:.1f} s: {link.reason}."
+        what = "The deployment stands still" if run.deployment else "Autoscaling failed"
+        return f"{what} at {link.stage} after {link.waited_s:.1f} s: {link.reason}."
     if verdict is Verdict.SLO_FAILED:
         missed = [f"{o.name} is {'unknown' if o.observed is None else f'{o.observed:.1%}'}, promised {o.limit:.1%}"
                   for o in objectives if not o.passed]  # fmt: skip
@@ -186,6 +184,8 @@ def _sentence(
             f"It scaled from {scaling.replicas.before} to {scaling.replicas.observed} replicas, but " if scaling else ""
         )
         return f"{scaled}{'a promise was missed' if scaled else 'A promise was missed'}: {'; '.join(missed)}."
+    if run.deployment:
+        return f"The first replica {'answered' if run.asks else 'runs'} {run.removed_s:.1f} s after the watch began."
     if scaling is not None:
         return (
             f"It scaled from {scaling.replicas.before} to {scaling.replicas.observed} replicas under load "

@@ -9,7 +9,7 @@ import pytest
 
 from loadtest.errors import UsageError
 from loadtest.settings import Settings
-from loadtest.target import Target, resolve
+from loadtest.target import Given, Target, resolve
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def deployed(settings: Settings, tmp_path: Path) -> None:
 def where(
     settings: Settings, name: str = "local", *, base_url: str | None = None, dashboard_url: str | None = None
 ) -> Target:
-    return resolve(name, settings, base_url=base_url, dashboard_url=dashboard_url, token_file=None)
+    return resolve(name, settings, Given(base_url=base_url, dashboard_url=dashboard_url))
 
 
 def test_a_deployed_target_is_found_and_watched(settings: Settings, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_state_that_is_no_json_is_a_usage_error(settings: Settings) -> None:
 
 def test_a_token_file_that_is_missing_is_a_usage_error(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the token"):
-        resolve("local", settings, base_url=None, dashboard_url="http://127.0.0.1:1", token_file=tmp_path / "none")
+        resolve("local", settings, Given(dashboard_url="http://127.0.0.1:1", token_file=tmp_path / "none"))
 
 
 def test_a_report_holds_neither_key_nor_token(settings: Settings, tmp_path: Path) -> None:

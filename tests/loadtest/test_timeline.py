@@ -11,6 +11,7 @@ from loadtest.timeline import NO_REPLICA, Chain
 from tests.support import chains
 from tests.support.load_profiles import record
 
+APPLIED = (Event("load-applied", chains.APPLIED_S, "client"),)
 FIRST_TOKEN = record(at_s=chains.APPLIED_S + 15, ttft_s=0.5, replica="new")
 
 
@@ -19,7 +20,7 @@ def out(seen: list[Event], *, wanted: int = 1, visible: frozenset[str] = chains.
         seen,
         [FIRST_TOKEN],
         known=["old"],
-        applied_s=chains.APPLIED_S,
+        applied=APPLIED,
         until_s=chains.REMOVED_S,
         wanted=wanted,
         visible=visible,
@@ -38,7 +39,7 @@ def test_a_whole_chain_is_joined_from_the_replica_down_to_its_node() -> None:
 @pytest.mark.parametrize("missing", SCALE_OUT[1:-1])
 def test_a_chain_that_ends_names_its_first_missing_link(missing: str) -> None:
     (chain,) = timeline.scale_out(
-        chains.events(until=missing), [], known=["old"], applied_s=chains.APPLIED_S, until_s=chains.REMOVED_S,
+        chains.events(until=missing), [], known=["old"], applied=APPLIED, until_s=chains.REMOVED_S,
         wanted=1, visible=chains.EVERYTHING,
     )  # fmt: skip
     broken = chain.broken_at
@@ -77,7 +78,7 @@ def test_what_happened_before_the_load_does_not_count() -> None:
 
 def test_a_pod_that_no_replica_stands_on_belongs_to_the_replica_that_is_missing() -> None:
     (chain,) = timeline.scale_out(
-        chains.events(until="pod-scheduled"), [], known=[], applied_s=chains.APPLIED_S, until_s=chains.REMOVED_S,
+        chains.events(until="pod-scheduled"), [], known=[], applied=APPLIED, until_s=chains.REMOVED_S,
         wanted=1, visible=chains.EVERYTHING,
     )  # fmt: skip
     assert chain.replica == NO_REPLICA

@@ -26,15 +26,19 @@ LOCAL = frozenset(
 )
 
 
+def stepped(**fields: Any) -> Profile:
+    """One user, and from APPLIED_S on four."""
+    calm = {"name": "calm", "duration_s": chains.APPLIED_S, "users": 1, "warmup": True}
+    return closed(stages=[calm, {"name": "loaded", "duration_s": 90, "users": 4}], **fields)
+
+
 def scaling(
     seen: Watched,
     load: Profile | None = None,
     records: tuple[Record, ...] = (FIRST_TOKEN,),
     known: tuple[str, ...] = ("old",),
 ) -> Scaling:
-    return judge(
-        load or closed(users=4), seen, records, known=known, applied_s=chains.APPLIED_S, removed_s=chains.REMOVED_S
-    )
+    return judge(load or stepped(), seen, records, known=known, removed_s=chains.REMOVED_S)
 
 
 def local(*, until: str | None = None) -> list[Event]:
@@ -99,7 +103,7 @@ def test_an_open_loop_demands_one_more_than_before() -> None:
 
 
 def test_a_stage_above_its_budget_breaks_though_it_was_reached() -> None:
-    tight = closed(users=4, scaling={"stage_budget_s": {"replica-running": 1.5}})
+    tight = stepped(scaling={"stage_budget_s": {"replica-running": 1.5}})
     broken = scaling(chains.watched(local(), visible=LOCAL), tight).broken_link
     assert broken is not None
     assert broken.stage == "replica-running"
@@ -148,7 +152,7 @@ def recorded() -> tuple[Watched, tuple[Record, ...], dict[str, Any]]:
 def judge_recorded(seen: Watched, records: tuple[Record, ...], kept: dict[str, Any]) -> Scaling:
     return judge(
         read(profiles.find("step")), seen, records,
-        known=kept["known"], applied_s=kept["applied_s"], removed_s=kept["removed_s"],
+        known=kept["known"], removed_s=kept["removed_s"],
     )  # fmt: skip
 
 

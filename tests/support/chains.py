@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadtest.observers import Event, Sample, ScalingRule
-from loadtest.observers.watched import Watched
+from loadtest.observers.watched import Account, Watched
 from loadtest.stages import OURS, SCALE_IN, SCALE_OUT
 
 REPLICA, ADDRESS, POD, CLAIM, NODE = "replica:new", "ip:10.0.0.9", "pod:worker", "nodeclaim:claim", "node:trn1"
@@ -48,8 +48,8 @@ def watched(
         stages=visible,
         events=tuple(seen),
         samples=tuple(Sample("replicas_running", at_s, value) for at_s, value in running),
-        evidence={"test": ("the evidence at the end",)},
-        evidence_under_load={"test": ("the evidence under load",)},
+        now=Account(("the evidence at the end",)),
+        under_load=Account(("the evidence under load",)),
         rule=rule,
         until_s=UNTIL_S,
     )

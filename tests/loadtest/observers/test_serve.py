@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from loadtest.observers import Observation, ObserverError, ScalingRule
+from loadtest.observers.dashboard import HttpDashboard
 from loadtest.observers.serve import ServeObserver
 from tests.support import recorded
 from tests.support.golden_serve import GoldenServe
@@ -20,9 +21,8 @@ def observer(document: Any, *, status: int = 200, with_token: bool = True) -> tu
         asked.append(request)
         return httpx.Response(status, json=document() if callable(document) else document)
 
-    return ServeObserver(
-        "http://dashboard", token="secret" if with_token else None, transport=httpx.MockTransport(answer)
-    ), asked
+    token = "secret" if with_token else None
+    return ServeObserver(HttpDashboard("http://dashboard", token=token, transport=httpx.MockTransport(answer))), asked
 
 
 def play(serve: GoldenServe, instants: list[float]) -> list[Observation]:
@@ -97,7 +97,7 @@ def test_a_dashboard_that_is_gone_is_an_error() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
-    looking = ServeObserver("http://dashboard", transport=httpx.MockTransport(refuse))
+    looking = ServeObserver(HttpDashboard("http://dashboard", transport=httpx.MockTransport(refuse)))
     with pytest.raises(ObserverError, match="does not answer: refused"):
         looking.look(0.0)
 

@@ -10,6 +10,7 @@ class Scripted:
     """An observer that plays back what it is given."""
 
     stages = frozenset({"replica-running"})
+    interval_s = 0.5
 
     def __init__(self, name: str, *looks: Observation | str) -> None:
         self.name = name
@@ -38,7 +39,7 @@ def test_looks_are_kept_and_failures_counted() -> None:
     seen = watch.so_far()
     assert [event.at_s for event in seen.events] == [1, 3]
     assert seen.failed_looks == {"gone": 1, "x": 3}
-    assert seen.evidence == {"one": ("at 3",)}
+    assert seen.now.evidence == ("at 3", "x")
     assert seen.last("n") == 6
     assert seen.last("n", before_s=2) == 5
     assert seen.last("other") is None
@@ -50,5 +51,5 @@ def test_the_evidence_of_the_loads_end_is_kept_apart() -> None:
     watch = Watch([Scripted("one", observation(1, 1), observation(2, 2))], lambda: 9.0)
     watch.load_ended()
     watch.look()
-    assert watch.so_far().evidence_under_load == {"one": ("at 1",)}
-    assert watch.so_far().evidence == {"one": ("at 2",)}
+    assert watch.so_far().under_load.evidence == ("at 1",)
+    assert watch.so_far().now.evidence == ("at 2",)
