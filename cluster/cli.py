@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         module = cast(Command, importlib.import_module(f"{commands.__name__}.{info.name}"))
         text = (module.__doc__ or "").strip()
         sub = subparsers.add_parser(
-            info.name,
+            info.name.replace("_", "-"),
             help=text.split("\n")[0],
             description=text,
             formatter_class=argparse.RawDescriptionHelpFormatter,

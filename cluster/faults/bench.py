@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, cast
 
 from cluster import order
@@ -33,6 +34,7 @@ class LabBench:
     environment: Mapping[str, str]  # of the load test
     lab: Lab
     components: Collection[str]  # of the lab, by name
+    reports: Path  # where the load test makes a folder for each verdict
 
     @property
     def desired(self) -> Sequence[Manifest]:
@@ -67,6 +69,7 @@ class LabBench:
     def verdict(self, arguments: Sequence[str]) -> dict[str, Any]:
         """What `python -m loadtest` says of the chatbot that stands here. Raises NotReady where it says nothing."""
         command = [sys.executable, "-m", "loadtest", *arguments, "--target", "rehearsal", "-o", "json"]
+        command += ["--reports", str(self.reports)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, check=False, env=self.environment, timeout=VERDICT_TIMEOUT_S

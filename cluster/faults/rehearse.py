@@ -45,7 +45,7 @@ class Bench(Protocol):
 OpenBench = Callable[[Mapping[str, Any]], AbstractContextManager[Bench]]
 Seen = Callable[[Fault, Bench], None]  # is shown the lab while the fault is in it
 
-COMES_UP = ("watch", "--timeout", "90")
+COMES_UP = ("watch", "--timeout", "150")
 _LOAD = {
     Phase.SCALE_OUT: ("verify", "rehearsal-fault"),
     Phase.SCALE_IN: ("verify", "rehearsal-fault-scale-in"),
