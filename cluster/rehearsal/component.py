@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http
 import http.client
+import logging
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from urllib.parse import urlsplit
 
 from cluster.rehearsal.processes import Processes
 
-READY_TIMEOUT_S = 120.0  # a few seconds on an idle machine
+READY_TIMEOUT_S = 240.0  # a few seconds on an idle machine
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def start_all(components: Iterable[Component], processes: Processes) -> None:
 
 def start(component: Component, processes: Processes) -> None:
     """Start one, without waiting for it."""
+    _log.info("%s is started", component.name)
     processes.start(component.name, component.command, environment=component.environment, sockets=component.sockets)
 
 
@@ -77,3 +80,4 @@ def _wait(waiting: dict[str, Component], name: str, processes: Processes) -> Non
     component = waiting.pop(name, None)
     if component is not None:
         processes.wait_for(name, component.is_ready, timeout_s=READY_TIMEOUT_S)
+        _log.info("%s is ready", name)

@@ -14,6 +14,7 @@ from cluster.rehearsal.build import Built
 from cluster.rehearsal.component import Component, answers
 from cluster.rehearsal.control_plane import API_SERVER, ControlPlane
 from cluster.rehearsal.ec2 import READY_PATH
+from cluster.rehearsal.kubelet.device_plugin import DELAY_VARIABLE
 from cluster.rehearsal.scenario import Scenario
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +109,9 @@ class Parts:
         )
 
     def _kubelet_config(self) -> dict[str, Any]:
-        start_up_s = {"CHATBOT_RUNNER__START_UP_S": str(self.scenario.scaled().model_load_s)}
+        rehearsed = self.scenario.scaled()
+        start_up_s = {"CHATBOT_RUNNER__START_UP_S": str(rehearsed.model_load_s)}
+        advertised_s = {DELAY_VARIABLE: str(rehearsed.device_advertised_s)}
         plugin = [sys.executable, "-m", "cluster.rehearsal.kubelet.device_plugin"]
         return {
             "home": str(self.home / "kubelet"),
@@ -122,7 +125,7 @@ class Parts:
             "images": {
                 "chatbot-cpu:rehearsal": self._image({}),
                 "chatbot-neuron:rehearsal": self._image(start_up_s),
-                PLUGIN_IMAGE: {**self._image({}), "command": plugin},
+                PLUGIN_IMAGE: {**self._image(advertised_s), "command": plugin},
             },
             "scenario": self.scenario.to_json(),
         }

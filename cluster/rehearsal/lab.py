@@ -26,7 +26,7 @@ from cluster.rehearsal.namespaces import UNSHARE, host_pids, refuse_without_name
 from cluster.rehearsal.scenario import Scenario
 from cluster.rehearsal.supervisor import PERSON, STANDING, Request
 
-START_TIMEOUT_S = 300.0  # fifteen seconds on an idle machine
+START_TIMEOUT_S = 600.0  # fifteen seconds on an idle machine
 STOP_TIMEOUT_S = 120.0  # a few seconds
 RESTART_TIMEOUT_S = 150.0
 LOOPBACK = "127.0.0.1"

@@ -9,6 +9,7 @@ when the process that started a lab which is not to outlive it is gone. However 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import selectors
 import signal
@@ -165,4 +166,5 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     sys.exit(main(Path(sys.argv[1])))
