@@ -203,6 +203,7 @@ class ServeObserver:
         self._wall = wall
         self._last = Snapshot(0.0, 0, {}, "", "", None) if from_deploy else None
         self._starts: dict[str, Startup] = {}
+        self._read: set[str] = set()  # whose log will say nothing new of their start
         self._next_log_s = float("-inf")
         self._logs_seen = False
 
@@ -241,12 +242,14 @@ class ServeObserver:
             return
         self._next_log_s = taken_s + _STARTUP_S
         for replica in snapshot.replicas.values():
-            known = self._starts.get(replica.id)
-            settled = known is not None and (known.loaded_unix_s is not None or replica.state == "RUNNING")
-            start = self._startup(replica) if replica.started and replica.actor and not settled else None
+            if not (replica.started and replica.actor) or replica.id in self._read:
+                continue
+            start = self._startup(replica)
             if start is None:
                 continue
             self._starts[replica.id] = start
+            if start.loaded_unix_s is not None or replica.state == "RUNNING":
+                self._read.add(replica.id)  # a running replica's log grows by a line a request
             if start.loaded_unix_s is not None and self._last is not None:
                 at_s = min(now_s, start.loaded_unix_s - (taken_s - now_s))
                 yield Event("model-loaded", at_s, _SOURCE, f"replica:{replica.id}", detail=f"in {start.took_s} s")

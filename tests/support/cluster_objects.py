@@ -222,7 +222,13 @@ def log_line(at_s: float, message: str, **fields: Any) -> str:
 
 
 def ray_cluster(*, replicas: int = 1, **spec: Any) -> dict[str, Any]:
-    template = {"spec": {"containers": [{"name": "ray-worker", "resources": {"limits": {DEVICE: "2"}}}]}}
+    selector = {"neuron.amazonaws.com/neuron-device": "true"}
+    template = {
+        "spec": {
+            "nodeSelector": selector,
+            "containers": [{"name": "ray-worker", "resources": {"limits": {DEVICE: "2"}}}],
+        }
+    }
     group = {"groupName": "trn1", "replicas": replicas, "minReplicas": 1, "maxReplicas": 3, "template": template}
     return {
         "kind": "RayCluster",

@@ -17,7 +17,7 @@ from loadtest.observers.kubernetes.causes import causes
 from loadtest.observers.kubernetes.evidence import evidence
 from loadtest.observers.kubernetes.gather import Gatherer
 from loadtest.observers.kubernetes.machines import Machines
-from loadtest.observers.kubernetes.objects import created_s, dig, is_true, name, rows
+from loadtest.observers.kubernetes.objects import created_s, dig, is_true, name
 from loadtest.observers.kubernetes.snapshot import Snapshot, devices
 from loadtest.observers.kubernetes.stages import Reached
 
@@ -59,9 +59,7 @@ class KubernetesObserver:
     def stages(self) -> frozenset[str]:
         """Without machines where nobody claims any, without devices where no worker asks for one."""
         found = RAY if self._karpenter is False else RAY | KARPENTER
-        groups = [
-            g for c in (self._last.clusters if self._last else ()) for g in rows(dig(c, "spec", "workerGroupSpecs"))
-        ]
+        groups = self._last.groups if self._last else []
         asked = any(devices(dig(group, "template") or {}) for group in groups)
         return found | DEVICE if asked or not groups else found
 

@@ -66,22 +66,26 @@ class Snapshot:
     def worker_claims(self) -> list[Object]:
         """NodeClaims that workers stand on, or that would suit one of them by its node selector."""
         own = {name(claim) for claim in self.claims_of(self.workers)}
-        selectors = [selector for pod in self.workers if (selector := dig(pod, "spec", "nodeSelector"))]
+        templates = [dig(group, "template", "spec", "nodeSelector") for group in self.groups]
+        selectors = [s for s in (*templates, *(dig(pod, "spec", "nodeSelector") for pod in self.workers)) if s]
         return [
             claim
             for claim in self.claims
             if name(claim) in own or any(selector.items() <= labels(claim).items() for selector in selectors)
         ]
 
+    @property
+    def groups(self) -> list[Object]:
+        """The RayClusters' worker groups."""
+        return [group for cluster in self.clusters for group in rows(dig(cluster, "spec", "workerGroupSpecs"))]
+
     def wanted_workers(self) -> int:
         """How many workers the RayClusters ask for."""
-        groups = [group for cluster in self.clusters for group in rows(dig(cluster, "spec", "workerGroupSpecs"))]
-        return sum(max(int(group.get("replicas") or 0), int(group.get("minReplicas") or 0)) for group in groups)
+        return sum(max(int(group.get("replicas") or 0), int(group.get("minReplicas") or 0)) for group in self.groups)
 
     def leaving(self) -> set[str]:
         """Names of the workers that the autoscaler has told KubeRay to delete."""
-        groups = [group for cluster in self.clusters for group in rows(dig(cluster, "spec", "workerGroupSpecs"))]
-        return {str(pod) for group in groups for pod in dig(group, "scaleStrategy", "workersToDelete") or ()}
+        return {str(pod) for group in self.groups for pod in dig(group, "scaleStrategy", "workersToDelete") or ()}
 
     def about_outside(self, value: Object, *reasons: str) -> list[Object]:
         """Events of an object without a namespace, the latest first."""
