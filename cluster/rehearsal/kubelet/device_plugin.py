@@ -1,0 +1,131 @@
+"""The SIMULATED Neuron device plugin: what the DaemonSet's container runs on a simulated node.
+
+The real one finds /dev/neuron* and tells the kubelet over a socket; here are neither. This one waits as long as the
+scenario says, reads its node's instance type, and writes the same resources into the node's status with its pod's own
+service account: without the DaemonSet, its account or its role, the node stays without them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+from cluster.errors import ClusterError
+from cluster.instance_types import NEURON, NEURON_CORE, table
+from cluster.objects import dig, text
+from cluster.settings import from_environment
+
+DELAY_VARIABLE = "SIMULATED_DEVICE_PLUGIN_DELAY_S"  # set by the kubelet's image table
+NEURON_DEVICE = "aws.amazon.com/neurondevice"
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_LOOK_AGAIN_S = 10.0  # whether they are still there: who else writes the node's status might drop them
+_TIMEOUT_S = 10.0
+_log = logging.getLogger("simulated-neuron-device-plugin")
+
+
+class Refused(ClusterError):
+    """The API server did not do what we asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeApi:
+    """One node, by the account of this pod."""
+
+    host: str
+    port: int
+    name: str
+    account: Path = _ACCOUNT
+
+    def read(self) -> Mapping[str, Any]:
+        """The node. Raises Refused."""
+        return self._ask("GET", f"/api/v1/nodes/{self.name}", None)
+
+    def advertise(self, amounts: Mapping[str, str]) -> None:
+        """Both as what it has and as what pods can have. Raises Refused."""
+        status = {"capacity": dict(amounts), "allocatable": dict(amounts)}
+        self._ask("PATCH", f"/api/v1/nodes/{self.name}/status", {"status": status})
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        trust = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
+        connection = HTTPSConnection(self.host, self.port, context=trust, timeout=_TIMEOUT_S)
+        headers = {
+            "Authorization": f"Bearer {(self.account / 'token').read_text('ascii')}",
+            "Content-Type": "application/merge-patch+json",
+        }
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            document = json.loads(answer.read() or b"{}")
+        except (OSError, HTTPException, ValueError) as error:
+            raise Refused(f"{method} {path}: {error}") from error
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise Refused(f"{method} {path}: {answer.status} {text(dig(document, 'message'))}")
+        return document if isinstance(document, dict) else {}
+
+
+def amounts(node: Mapping[str, Any]) -> dict[str, str]:
+    """What the real plugin finds on a node of that instance type; nothing where it has no Neuron device."""
+    found = table().get(text(dig(node, "metadata", "labels", INSTANCE_TYPE)))
+    if found is None or not found.neuron_devices:
+        return {}
+    devices = str(found.neuron_devices)
+    return {NEURON: devices, NEURON_DEVICE: devices, NEURON_CORE: str(found.neuron_cores)}
+
+
+def missing(node: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    """Whether the node does not say all of it."""
+    return any(
+        text(dig(node, "status", field, name)) != amount
+        for field in ("capacity", "allocatable")
+        for name, amount in wanted.items()
+    )
+
+
+def main() -> int:
+    """Runs until it gets a TERM; exit code 1 where it cannot do its work."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    environment = from_environment().environment
+    name, delay_s = environment.get("NODE_NAME", ""), float(environment.get(DELAY_VARIABLE, "0"))
+    if not name or "KUBERNETES_SERVICE_HOST" not in environment:
+        _log.error("This is a pod's program: NODE_NAME and KUBERNETES_SERVICE_HOST have to be in its environment.")
+        return 1
+    end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: end.set())
+    _log.info("SIMULATED: no Neuron device is on this machine; node %s gets its resources in %g s", name, delay_s)
+    port = int(environment.get("KUBERNETES_SERVICE_PORT_HTTPS", "443"))
+    api = NodeApi(environment["KUBERNETES_SERVICE_HOST"], port, name)
+    end.wait(delay_s)
+    while not end.is_set():
+        try:
+            _keep(api)
+        except Refused as error:
+            _log.error("%s", error)
+            return 1
+        end.wait(_LOOK_AGAIN_S)
+    return 0
+
+
+def _keep(api: NodeApi) -> None:
+    node = api.read()
+    wanted = amounts(node)
+    if not wanted:
+        _log.warning("the instance type of node %s has no Neuron device: nothing to advertise", api.name)
+    elif missing(node, wanted):
+        api.advertise(wanted)
+        _log.info("SIMULATED: node %s now has %s", api.name, ", ".join(f"{k}={v}" for k, v in wanted.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Memory limits: one cgroup for each container, where this machine lets us make them.
+
+Only memory is limited. A container's CPU is not: the nodes' cores are fiction, the processes share the machine's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = "chatbot-rehearsal"  # below the hierarchy's root; what a lab that was killed leaves there is swept by name
+_ROOT = Path("/sys/fs/cgroup")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One container's cgroup."""
+
+    path: Path
+    is_v2: bool
+
+    @property
+    def processes(self) -> Path:
+        """Whoever writes its pid here joins."""
+        return self.path / "cgroup.procs"
+
+    def limit(self, limit_bytes: int) -> None:
+        """Raises OSError where the kernel refuses."""
+        (self.path / ("memory.max" if self.is_v2 else "memory.limit_in_bytes")).write_text(str(limit_bytes), "ascii")
+
+    def oom_kills(self) -> int:
+        """How often the kernel has killed one of its processes for want of memory."""
+        events = self.path / ("memory.events" if self.is_v2 else "memory.oom_control")
+        for line in events.read_text("ascii").splitlines():
+            name, _, value = line.partition(" ")
+            if name == "oom_kill":
+                return int(value)
+        return 0
+
+    def remove(self) -> None:
+        """Once its last process has ended. Raises OSError before."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.rmdir()
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroups:
+    """Where groups are made."""
+
+    parent: Path
+    is_v2: bool
+
+    def make(self, name: str, limit_bytes: int | None) -> Group:
+        """A new one. Raises OSError where the kernel refuses."""
+        group = Group(self.parent / name, self.is_v2)
+        group.path.mkdir(parents=True, exist_ok=True)  # another lab may have swept the parent
+        if limit_bytes is not None:
+            group.limit(limit_bytes)
+        return group
+
+    def remove(self) -> None:
+        """With every group that is left."""
+        for path in (*self.parent.glob("*/"), self.parent):
+            with contextlib.suppress(OSError):  # still in use: its processes are being ended
+                path.rmdir()
+
+
+def find(root: Path = _ROOT) -> Cgroups | None:
+    """The memory hierarchy of either version with our folder in it; None, and a line in the log, where there is none."""
+    try:
+        if (root / "memory" / "memory.limit_in_bytes").exists() or (root / "memory" / "memory.use_hierarchy").exists():
+            return _made(Cgroups(root / "memory" / FOLDER, is_v2=False))
+        if "memory" in (root / "cgroup.controllers").read_text("ascii").split():
+            _delegate_memory(root)
+            found = _made(Cgroups(root / FOLDER, is_v2=True))
+            _delegate_memory(found.parent)
+            return found
+        reason = "the memory controller is not available"
+    except OSError as error:
+        reason = str(error)
+    _log.warning("memory limits are not enforced: no cgroup can be made here (%s)", reason)
+    return None
+
+
+def _made(groups: Cgroups) -> Cgroups:
+    groups.parent.mkdir(exist_ok=True)
+    return groups
+
+
+def _delegate_memory(folder: Path) -> None:
+    control = folder / "cgroup.subtree_control"
+    if "memory" not in control.read_text("ascii").split():
+        control.write_text("+memory", "ascii")

@@ -1,0 +1,181 @@
+"""One pod on this machine: its sandbox made and removed, its containers started. What it means is decided elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.objects import dig, text
+from cluster.quantity import Resources
+from cluster.rehearsal.kubelet.config import Config
+from cluster.rehearsal.kubelet.machine import container as containers
+from cluster.rehearsal.kubelet.machine import sandbox as sandboxes
+from cluster.rehearsal.kubelet.machine.cgroup import Cgroups, Group
+from cluster.rehearsal.kubelet.machine.logs import Logs
+from cluster.rehearsal.kubelet.machine.network import Addresses, Bridge, namespace
+from cluster.rehearsal.kubelet.machine.probe import Target
+from cluster.rehearsal.kubelet.machine.process import Process
+from cluster.rehearsal.kubelet.machine.sandbox import Sandbox
+from cluster.rehearsal.kubelet.machine.volumes import Volumes
+from cluster.rehearsal.kubelet.pod import environment
+from cluster.rehearsal.kubelet.pod.fields import Fields, Unresolved, memory_limit_bytes
+from cluster.rehearsal.kubelet.pod.files import Sources
+from cluster.rehearsal.kubelet.pod.spec import Container, Pod
+
+_MESSAGE_BYTES = 4096
+_GROUP_ATTEMPTS, _GROUP_PAUSE_S = 100, 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What all pods of this machine share."""
+
+    config: Config
+    bridge: Bridge
+    addresses: Addresses
+    cgroups: Cgroups | None
+    logs: Logs
+    mount_points: Sequence[str]
+    cluster_environment: Mapping[str, str]  # where pods find the API server
+
+    def sandbox(self, pod: Pod, address: str) -> Sandbox:
+        """Of a pod, made or not."""
+        network = None if pod.has_host_network else namespace(address)
+        return Sandbox(self.config.home / "pods" / pod.uid, network)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One start of a container."""
+
+    target: Target
+    folder: Path
+    temporary: Path
+
+    @property
+    def process(self) -> Process:
+        """Which may have ended."""
+        return self.target.process
+
+
+@dataclass(slots=True)
+class Runtime:
+    """One pod. `address` is empty until it has a network."""
+
+    machine: Machine
+    pod: Pod
+    node_uid: str
+    allocatable: Resources
+    address: str = ""
+    _volumes: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> Fields:
+        """What the pod can be told about itself now."""
+        return Fields(self.pod, self.address, self.machine.config.address, self.allocatable)
+
+    def prepare(self, sources: Sources) -> None:
+        """Network, folders, volumes. Idempotent. Raises Unresolved for a volume, NetworkFailed, MountFailed, OSError."""
+        machine = self.machine
+        if not self.address:
+            self._attach()
+        sandbox = machine.sandbox(self.pod, self.address)
+        sandbox.make(sandboxes.files_of_etc(self.pod, self.address, machine.config.address))
+        node_folder = machine.config.home / "nodes" / self.node_uid
+        group = dig(self.pod.spec, "securityContext", "fsGroup")
+        volumes = Volumes(sandbox, node_folder, group if isinstance(group, int) else None)
+        for volume in self.pod.volumes:
+            name = text(volume.get("name"))
+            try:
+                self._volumes[name] = volumes.make(volume, sources)
+            except Unresolved as error:
+                raise Unresolved(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
+
+    def start(self, container: Container, instance: int, lookup: environment.Lookup) -> Live:
+        """Return when its command runs. Raises Unresolved, StartFailed, OSError."""
+        machine, pod = self.machine, self.pod
+        _refuse_what_is_not_simulated(container)
+        image = machine.config.images[container.image]
+        base = containers.base_environment(pod, container, image, machine.cluster_environment)
+        resolved = environment.resolve(container, base, self.fields, lookup)
+        sandbox, name = machine.sandbox(pod, self.address), f"{container.name}-{instance}"
+        start = containers.Start(
+            pod=pod,
+            container=container,
+            image=image,
+            environment=resolved,
+            volumes=self._volumes,
+            sandbox=sandbox,
+            folder=sandbox.memory / "containers" / name,
+            group=self._group(container, name),
+        )
+        start.make_folders()
+        specification = start.folder / "specification.json"
+        hidden = [str(machine.config.home), str(machine.config.kubeconfig.parent)]
+        specification.touch(mode=0o600)
+        specification.write_text(json.dumps(containers.specification(start, machine.mount_points, hidden)), "utf-8")
+        log = machine.logs.new(pod.uid, container.name, instance)
+        process = Process.start(specification, start.group, log)
+        target = Target(container, self.address, process, resolved, containers.user(pod, container))
+        return Live(target, start.folder, start.temporary)
+
+    def ended(self, live: Live, exit_code: int) -> str:
+        """What the container left as its last words; its own layer and /tmp go."""
+        container = live.target.container
+        message = (live.folder / "termination").read_bytes()[:_MESSAGE_BYTES].decode("utf-8", "replace")
+        if not message and exit_code and container.value.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            message = self.machine.logs.tail(self.pod.uid, container.name, _MESSAGE_BYTES)
+        for folder in (live.folder, live.temporary):
+            shutil.rmtree(folder, ignore_errors=True)
+        return message
+
+    def release(self) -> None:
+        """Sandbox and network, not the logs. Idempotent."""
+        self.machine.sandbox(self.pod, self.address).remove()
+        if self.address and not self.pod.has_host_network:
+            sandboxes.detach(self.machine.bridge, self.address)
+            self.machine.addresses.give_back(self.address)
+
+    def _attach(self) -> None:
+        if self.pod.has_host_network:
+            self.address = self.machine.config.address
+            return
+        address = self.machine.addresses.take()
+        try:
+            self.machine.bridge.attach(address)
+        except BaseException:
+            sandboxes.detach(self.machine.bridge, address)
+            self.machine.addresses.give_back(address)
+            raise
+        self.address = address
+
+    def _group(self, container: Container, name: str) -> Group | None:
+        if self.machine.cgroups is None:
+            return None
+        return self.machine.cgroups.make(f"{self.pod.uid}-{name}", memory_limit_bytes(container.value))
+
+
+def wait(process: Process) -> tuple[int, bool]:
+    """Exit code, and whether the kernel killed for want of memory; its cgroup is gone afterwards."""
+    code = process.wait()
+    if process.group is None:
+        return code, False
+    killed = process.group.oom_kills() > 0
+    for _ in range(_GROUP_ATTEMPTS):  # the last of its processes may still be on their way out
+        try:
+            process.group.remove()
+            break
+        except OSError:
+            time.sleep(_GROUP_PAUSE_S)
+    return code, killed
+
+
+def _refuse_what_is_not_simulated(container: Container) -> None:
+    if dig(container.value, "lifecycle", "postStart"):
+        raise Unresolved("postStart hooks are not simulated by the process kubelet")
+    if container.is_init and container.value.get("restartPolicy"):
+        raise Unresolved("init containers with a restartPolicy (sidecars) are not simulated by the process kubelet")
