@@ -12,7 +12,6 @@ import sys
 
 import ray
 from ray import serve
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.assembly import assemble
@@ -57,25 +56,21 @@ def with_threads(settings: Settings, num_cpus: float) -> Settings:
 
 
 class SingleRequestId:
-    """Serve names every request and appends the name to every answer: ours would stand there twice."""
+    """Serve names every request that has no name and appends the name to every answer: ours would be a second one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Leave out our `x-request-id` where Serve adds the same one."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        added = Headers(scope=scope).get("x-request-id", "").encode("latin-1")
+        """Leave out our `x-request-id`; it is the same, or what our log makes of a strange one."""
 
-        async def send_once(message: Message) -> None:
+        async def send_without(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [(k, v) for k, v in message.get("headers", ()) if (k, v) != (b"x-request-id", added)]
+                headers = [(k, v) for k, v in message.get("headers", ()) if k != b"x-request-id"]
                 message = {**message, "headers": headers}
             await send(message)
 
-        await self._app(scope, receive, send_once)
+        await self._app(scope, receive, send_without if scope["type"] == "http" else send)
 
 
 def _log_as_json() -> None:

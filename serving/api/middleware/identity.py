@@ -8,11 +8,15 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_STRANGE = re.compile(r"[^A-Za-z0-9._:-]")
+_LONGEST = 128
 
 
 class Identity:
-    """Sets `scope["state"]["request_id"]` (the client's own, if it is sane) and both headers."""
+    """Sets `scope["state"]["request_id"]` and both headers.
+
+    A client's own id is kept, as far as it is sane: so that its answer and our log line can be recognised by it.
+    """
 
     def __init__(self, app: ASGIApp, *, replica_id: str) -> None:
         self._app = app
@@ -24,7 +28,7 @@ class Identity:
             await self._app(scope, receive, send)
             return
         brought = Headers(scope=scope).get("x-request-id", "")
-        request_id = brought if _ACCEPTABLE.fullmatch(brought) else uuid.uuid4().hex
+        request_id = _STRANGE.sub("_", brought[:_LONGEST]) or uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_signed(message: Message) -> None:
