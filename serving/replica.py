@@ -12,8 +12,10 @@ import sys
 
 import ray
 from ray import serve
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.api.auth import require_keys
 from serving.assembly import assemble
 from serving.settings import Settings
 from serving.telemetry.ray_sink import RaySink
@@ -26,6 +28,9 @@ class Chat:
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
         """Return when the model is loaded and has answered: Serve sends requests from then on."""
         _log_as_json()
+        require_keys(
+            await serve_host(), api_keys_file=settings.api.api_keys_file, trusted_network=settings.api.trusted_network
+        )
         num_cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         self._chatbot = await assemble(
             with_threads(settings, num_cpus),
@@ -45,6 +50,15 @@ class Chat:
         """Serve has drained the replica: no request is left."""
         if hasattr(self, "_chatbot"):  # else the constructor failed
             await self._chatbot.close(drain_s=0)
+
+
+async def serve_host() -> str:
+    """The address that Serve's HTTP face listens on, this replica's own server with it: whatever the controller holds.
+
+    By the names by which Serve's own replicas ask for it; the end-to-end tests notice a change of them.
+    """
+    controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    return str((await controller.get_http_config.remote()).host)
 
 
 def with_threads(settings: Settings, num_cpus: float) -> Settings:

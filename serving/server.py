@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal. Raises SetupError for what a user can mend."""
     settings = setting_flags.settings(args, _FLAGS)
-    require_keys(settings.listen.host, settings.api.api_keys_file)
+    require_keys(
+        settings.listen.host, api_keys_file=settings.api.api_keys_file, trusted_network=settings.api.trusted_network
+    )
     with _bound(settings.listen.host, settings.listen.port) as listener:
         _log_as_json()
         return asyncio.run(_serve(settings, listener))

@@ -153,7 +153,11 @@ class ApiSettings(_Group):
     longest_body_bytes: int = Field(1_048_576, ge=1024, description="Larger request bodies are refused with 413.")
     api_keys_file: Path | None = Field(
         None,
-        description="One `name:sha256-hex` a line; reloaded when it changes. `serving run` demands it off loopback; under Ray Serve it is yours to set.",
+        description="One `name:sha256-hex` a line; reloaded when it changes. Without it nothing starts off loopback, but for trusted_network.",
+    )
+    trusted_network: bool = Field(
+        False,
+        description="Needs no keys off loopback: the network itself lets in only those who may ask. Keys that are set up are asked for all the same.",
     )
     page: bool = Field(True, description="Serve the chat page at /ui.")
 
@@ -172,7 +176,8 @@ class ListenSettings(_Group):
     """`python -m serving run` only: under Ray Serve the http_options of the Serve config say this."""
 
     host: str = Field(
-        "127.0.0.1", description="Address to listen on; anything but loopback requires api.api_keys_file."
+        "127.0.0.1",
+        description="Address to listen on; anything but loopback requires api.api_keys_file or api.trusted_network.",
     )
     port: int = Field(8000, ge=0, le=65535, description="TCP port.")
 

@@ -74,11 +74,12 @@ class KeyFile:
         return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
-def require_keys(host: str, api_keys_file: Path | None) -> None:
-    """Raises SetupError when `host` can be reached from other machines and no keys are set up."""
-    if api_keys_file is None and not _is_loopback(host):
+def require_keys(host: str, *, api_keys_file: Path | None, trusted_network: bool) -> None:
+    """Raises SetupError when `host` can be reached from other machines and nothing says who may ask."""
+    if api_keys_file is None and not trusted_network and not _is_loopback(host):
         raise SetupError(
-            f"Listening on {host} without API keys would answer anyone: set api.api_keys_file, or listen on 127.0.0.1."
+            f"Listening on {host} without API keys would answer anyone: set api.api_keys_file, or listen on 127.0.0.1, "
+            "or set api.trusted_network where the network itself lets in only those who may ask."
         )
 
 

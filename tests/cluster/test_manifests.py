@@ -40,16 +40,22 @@ def test_our_manifests_have_no_error_and_no_warning(folder: str) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_each_component_renders_and_adds_no_error(component: str, tmp_path: Path) -> None:
-    overlay, folder = tmp_path / "overlay", MANIFESTS.resolve()
-    overlay.mkdir()
-    (overlay / "kustomization.yaml").write_text(
-        f"resources: [{os.path.relpath(folder / 'clusters/rehearsal', overlay)}]\n"
-        f"components: [{os.path.relpath(folder / 'chat/components' / component, overlay)}]\n"
-    )
-    (overlay / "placeholders.yaml").write_text((MANIFESTS / "placeholders.yaml").read_text())
-    findings = lint(load(str(overlay), io.StringIO(), EXAMPLES)).findings
+    folder = overlay(tmp_path, component)
+    findings = lint(load(str(folder), io.StringIO(), EXAMPLES)).findings
     assert [(f.rule, f.message) for f in findings if f.severity == "error"] == []
-    assert len(render(overlay, EXAMPLES)) >= 18
+    assert len(render(folder, EXAMPLES)) >= 18
+
+
+def overlay(tmp_path: Path, component: str) -> Path:
+    """A kustomization of somebody's own: ours and one component."""
+    made, folder = tmp_path / "overlay", MANIFESTS.resolve()
+    made.mkdir()
+    (made / "kustomization.yaml").write_text(
+        f"resources: [{os.path.relpath(folder / 'clusters/rehearsal', made)}]\n"
+        f"components: [{os.path.relpath(folder / 'chat/components' / component, made)}]\n"
+    )
+    (made / "placeholders.yaml").write_text((MANIFESTS / "placeholders.yaml").read_text())
+    return made
 
 
 def test_the_workshops_command_gives_exactly_its_four_objects() -> None:
@@ -106,6 +112,7 @@ def test_rehearsal_and_eks_differ_only_in_images_runner_model_object_stores_and_
         "image", "serveConfigV2", "idleTimeoutSeconds", "object-store-memory", "cluster/cold-start-seconds",
         "CHATBOT_RUNNER__KIND", "CHATBOT_MODEL__NAME", "CHATBOT_MODEL__CACHE_DIR", "CHATBOT_NEURON__ARTIFACTS",
         "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S",
+        "RAY_worker_niceness",
     }  # fmt: skip
     configs = [leaves(yaml.safe_load(str(service[".spec.serveConfigV2"]))) for service in services]
     scaling = ".applications[chatbot].deployments[Chat].autoscaling_config."
@@ -128,6 +135,24 @@ def test_head_and_workers_of_the_rehearsal_have_the_same_environment() -> None:
     head, worker = cluster["headGroupSpec"], cluster["workerGroupSpecs"][0]
     assert head["template"]["spec"]["containers"][0]["env"] == worker["template"]["spec"]["containers"][0]["env"]
     assert head["rayStartParams"] == worker["rayStartParams"]
+
+
+def test_the_chatbot_is_open_to_the_cluster_alone_and_an_ingress_brings_keys(tmp_path: Path) -> None:
+    assert environments(by_kind("eks")["RayService chatbot"], "CHATBOT_API__TRUSTED_NETWORK") == ["true", "true"]
+    [port_8000] = by_kind("eks")["NetworkPolicy chatbot-clients"].spec["ingress"]
+    assert port_8000["from"] == [{"namespaceSelector": {}}]
+    behind = next(m for m in render(overlay(tmp_path, "ingress"), EXAMPLES) if m.kind == "RayService")
+    assert environments(behind, "CHATBOT_API__TRUSTED_NETWORK") == ["false", "false"]
+    assert environments(behind, "CHATBOT_API__API_KEYS_FILE") == ["/etc/chatbot/keys"] * 2
+
+
+def environments(service: Manifest, name: str) -> list[str]:
+    """The values of a variable on the head and on each group of workers."""
+    config = service.spec["rayClusterConfig"]
+    containers = [
+        group["template"]["spec"]["containers"][0] for group in (config["headGroupSpec"], *config["workerGroupSpecs"])
+    ]
+    return [entry["value"] for container in containers for entry in container["env"] if entry["name"] == name]
 
 
 def test_the_one_serve_config_stands_in_the_ray_service_word_for_word() -> None:

@@ -78,8 +78,10 @@ FRONT_DOOR: Mapping[str, Changes] = {
         )
     ],
     "public-lb-without-auth": [
-        Edit("ingress", "metadata.annotations.alb\\.ingress\\.kubernetes\\.io/scheme", "internet-facing")
+        Edit("ingress", "metadata.annotations.alb\\.ingress\\.kubernetes\\.io/scheme", "internet-facing"),
+        serve("applications[0].args.api", GONE),
     ],
+    "open-chatbot-behind-load-balancer": [serve("applications[0].args.api", GONE)],
     "lb-idle-short": [
         Edit("ingress", "metadata.annotations.alb\\.ingress\\.kubernetes\\.io/load-balancer-attributes", "")
     ],

@@ -22,7 +22,7 @@ applications:
   - name: chatbot
     route_prefix: /
     import_path: serving.app:build_app
-    args: {runner: {slots: 8, positions: 2048}, engine: {longest_answer_s: 300}}
+    args: {runner: {slots: 8, positions: 2048}, engine: {longest_answer_s: 300}, api: {api_keys_file: /etc/chatbot/keys}}
     deployments:
       - name: Chat
         max_ongoing_requests: 24

@@ -118,16 +118,12 @@ def service_selects_across_clusters(stack: Stack) -> Iterator[Hit]:
         selector = string_map(service.spec.get("selector"))
         exact = {"ray.io/cluster", "ray.io/serve"} <= set(selector)
         for cluster in ray_services(stack):
-            if (
-                selector
-                and not exact
-                and service.namespace == cluster.manifest.namespace
-                and _chosen(cluster, selector)
-            ):
+            if selector and not exact and service.namespace == cluster.manifest.namespace and chosen(cluster, selector):
                 yield Hit(service, "spec.selector", f"it selects pods of every cluster of {cluster.manifest.name}")
 
 
-def _chosen(cluster: Cluster, selector: dict[str, str]) -> bool:
+def chosen(cluster: Cluster, selector: dict[str, str]) -> bool:
+    """Whether `selector` fits the pods of a group of `cluster`."""
     return any(
         _selects(selector, _labels(group_labels, head), cluster) for group_labels, head in _group_labels(cluster)
     )
@@ -189,7 +185,7 @@ def selector_never_set(stack: Stack) -> Iterator[Hit]:
         selector = string_map(dig(manifest.value, *where.split(".")))
         about = [c for c in stack.clusters if c.manifest.namespace == manifest.namespace]
         names_ray = any(key.startswith("ray.io/") for key in selector)
-        if about and names_ray and not any(_chosen(cluster, selector) for cluster in about):
+        if about and names_ray and not any(chosen(cluster, selector) for cluster in about):
             shown = ", ".join(f"{key}={value}" for key, value in selector.items())
             yield Hit(manifest, where, f"no pod of {', '.join(c.manifest.name for c in about)} has {shown}")
 

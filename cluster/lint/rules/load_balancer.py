@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterator
 
 from cluster.lint.finding import Hit
+from cluster.lint.ray import Cluster
 from cluster.lint.registry import rule
 from cluster.lint.rules.drain import longest_answer_s
-from cluster.lint.rules.front_door import backends, has_auth, is_public, ray_services
+from cluster.lint.rules.front_door import backends, chosen, has_auth, is_public, ray_services
 from cluster.lint.stack import Stack
-from cluster.objects import Manifest, dig, text
+from cluster.objects import Manifest, dig, string_map, text
 
 HOP = "front door"
+OPENED = ("LoadBalancer", "NodePort")
 
 
 @rule(
@@ -24,11 +26,62 @@ HOP = "front door"
 def public_lb_without_auth(stack: Stack) -> Iterator[Hit]:
     """A load balancer faces the internet and nothing authenticates."""
     keys = any("API_KEY" in name for pod in stack.pods for c in pod.containers for name in c.env)
+    keys = keys or any(_asks_for_keys(stack, cluster) for cluster in ray_services(stack))
     for manifest in stack.of("Service", "Ingress"):
         bounded = manifest.spec.get("loadBalancerSourceRanges")
         if is_public(manifest) and not has_auth(manifest) and not keys and not bounded:
             message = "internet-facing, and neither an auth annotation nor API keys"
             yield Hit(manifest, "metadata.annotations", message)
+
+
+@rule(
+    HOP,
+    "error",
+    fix="Add chat/components/api-keys, or let what stands in front authenticate.",
+    evidence="network policies see an Ingress or a load balancer, not who is behind it; api.trusted_network speaks of the cluster's pods",
+)
+def open_chatbot_behind_load_balancer(stack: Stack) -> Iterator[Hit]:
+    """Somebody outside the cluster is led to this chatbot, and neither API keys nor what stands in front asks who it is."""
+    for cluster in ray_services(stack):
+        if _is_chatbot(stack, cluster) and not _asks_for_keys(stack, cluster):
+            for manifest, path in _ways_in(stack, cluster):
+                if not has_auth(manifest):
+                    yield Hit(
+                        manifest,
+                        path,
+                        f"it leads to RayService {cluster.manifest.name}, which has no api.api_keys_file",
+                    )
+
+
+def _is_chatbot(stack: Stack, cluster: Cluster) -> bool:
+    config = stack.config_of(cluster)
+    return config is not None and any(
+        text(app.get("import_path")).startswith("serving.") for _, app in config.applications
+    )
+
+
+def _asks_for_keys(stack: Stack, cluster: Cluster) -> bool:
+    """The settings are read where the application is built, on the head or on a worker: both have to say it."""
+    config = stack.config_of(cluster)
+    args = [dig(app, "args", "api", "api_keys_file") for _, app in config.applications] if config else []
+    containers = [group.container for group in cluster.groups]
+    return any(args) or all(c is not None and "CHATBOT_API__API_KEYS_FILE" in c.env for c in containers)
+
+
+def _ways_in(stack: Stack, cluster: Cluster) -> Iterator[tuple[Manifest, str]]:
+    """(manifest, path) of what leads from outside to the Service that KubeRay makes."""
+    service, own = f"{cluster.manifest.name}-serve-svc", "spec.serveService.spec.type"
+    for ingress in stack.of("Ingress"):
+        for path, backend in backends(ingress):
+            if ingress.namespace == cluster.manifest.namespace and text(dig(backend, "name")) == service:
+                yield ingress, path
+    if text(dig(cluster.manifest.value, *own.split("."))) in OPENED:
+        yield cluster.manifest, own
+    for manifest in stack.of("Service"):
+        selector = string_map(manifest.spec.get("selector"))
+        ours = manifest.namespace == cluster.manifest.namespace and selector and chosen(cluster, selector)
+        if ours and text(manifest.spec.get("type")) in OPENED:
+            yield manifest, "spec.type"
 
 
 @rule(

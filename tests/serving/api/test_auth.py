@@ -81,11 +81,12 @@ def test_a_missing_file_at_the_start_is_a_set_up_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_needs_no_keys(host: str) -> None:
-    require_keys(host, None)
+    require_keys(host, api_keys_file=None, trusted_network=False)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.test"])
-def test_any_other_address_needs_keys(host: str, tmp_path: Path) -> None:
-    require_keys(host, tmp_path / "keys")
-    with pytest.raises(SetupError, match="api_keys_file"):
-        require_keys(host, None)
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.test", "127.1", "None"])
+def test_any_other_address_needs_keys_or_somebodys_word_for_its_network(host: str, tmp_path: Path) -> None:
+    require_keys(host, api_keys_file=tmp_path / "keys", trusted_network=False)
+    require_keys(host, api_keys_file=None, trusted_network=True)
+    with pytest.raises(SetupError, match=r"api_keys_file, .* api\.trusted_network"):
+        require_keys(host, api_keys_file=None, trusted_network=False)
