@@ -73,7 +73,7 @@ class Deployment:
         return Run(
             profile=self._profile, model=self._model(), records=self._records(), pulses=(), in_flight_at_end=0,
             started_unix_s=self._clock.started_unix_s, removed_s=watched.until_s, ended_s=watched.until_s,
-            interrupted_s=self._interrupted_s, watched=watched, known_replicas=(), troubles=(), deployment=True,
+            interrupted_s=self._interrupted_s, watched=watched, known_replicas=(), troubles=_troubles(watched), deployment=True,
             asks=self._endpoint is not None,
         )  # fmt: skip
 
@@ -120,6 +120,11 @@ class Deployment:
             return self._client.prepare()
         except TargetAbsent:
             return "(did not answer)"
+
+
+def _troubles(watched: Watched) -> tuple[str, ...]:
+    """Who sees nothing can say nothing of a deployment."""
+    return (f"target absent: none of the observers sees it ({watched.blind})",) if watched.blind else ()
 
 
 def _profile(timeout_s: float) -> Profile:

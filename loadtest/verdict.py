@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from loadtest import reasons, timeline
-from loadtest.observers import Event, ScalingRule
+from loadtest.observers import Cause, Event, ScalingRule
 from loadtest.observers.watched import Account, Watched
 from loadtest.record import Record
 from loadtest.slo import Objective
@@ -141,7 +141,7 @@ def judge_deployment(profile: Profile, watched: Watched, records: Sequence[Recor
         watched.events, records, applied=applied, visible=watched.stages, asks=asks, links=watched.links
     )
     ran = int(watched.last("replicas_running") or 0)
-    broken = _told_first(chains, watched, profile)
+    broken = _told_first(chains, replace(watched, now=_asked(watched.now, records)), profile)
     return Scaling(Replicas(0, 1, ran, ran, "the first replica of a deployment"), chains, (), broken)
 
 
@@ -152,6 +152,14 @@ def overall(void: Sequence[str], scaling: Scaling | None, objectives: Sequence[O
     if scaling is not None and scaling.broken_link is not None:
         return Verdict.AUTOSCALING_FAILED
     return Verdict.PASS if all(objective.passed for objective in objectives) else Verdict.SLO_FAILED
+
+
+def _asked(account: Account, records: Sequence[Record]) -> Account:
+    """What became of the last question, where it was not answered."""
+    if not records or not records[-1].failed:
+        return account
+    text = f"The client's question ended in {records[-1].outcome.value}: {records[-1].error}"
+    return Account((*account.evidence, text), (*account.causes, Cause("first-token", text)))
 
 
 def _told_first(chains: Sequence[Chain], watched: Watched, profile: Profile) -> BrokenLink | None:

@@ -70,6 +70,7 @@ class Watch:
             until_s=self._clock(),
             interval_s=max(observer.interval_s for observer in self._observers),
             failed_looks=dict(self._failed),
+            blind=self._blind(),
         )
 
     def _look(self, observer: Observer) -> None:
@@ -100,6 +101,11 @@ class Watch:
                 evidence += seen.evidence
                 causes += seen.causes
         return Account(tuple(evidence), tuple(causes))
+
+    def _blind(self) -> str:
+        """The last error where every observer's last look failed."""
+        errors = [seen for seen in self._last.values() if isinstance(seen, ObserverError)]
+        return str(errors[-1]) if errors and len(errors) == len(self._last) else ""
 
     def _run(self, observer: Observer) -> None:
         while True:

@@ -10,14 +10,21 @@ _MARK = {"pass": "PASS", "slo-failed": "SLO FAILED", "autoscaling-failed": "AUTO
 
 def lines(document: Mapping[str, Any]) -> Iterator[str]:
     """The summary."""
-    profile, total, target = document["profile"], document["traffic"]["total"], document["target"]
     yield ""
     yield f"{_MARK[document['verdict']]}{' (partial)' if document['partial'] else ''}  {document['sentence']}"
     for reason in document["void_reasons"][1:]:
         yield f"  also: {reason}"
     yield ""
+    yield f"  target   {document['target']['name']} at {document['target']['base_url']}, model {document['model']}"
+    if document["mode"] != "watch":
+        yield from _traffic(document)
+    yield from _scaling(document)
+    yield from _rehearsal(document)
+
+
+def _traffic(document: Mapping[str, Any]) -> Iterator[str]:
+    profile, total = document["profile"], document["traffic"]["total"]
     yield f"  profile  {profile['name']} ({profile['loop']} loop, seed {document['seed']}), {profile['description']}"
-    yield f"  target   {target['name']} at {target['base_url']}, model {document['model']}"
     yield f"  load     {document['load']}"
     yield f"  runner   {', '.join(document['fingerprints']) or 'did not say (no system_fingerprint)'}"
     yield (
@@ -32,7 +39,8 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _honesty(document["traffic"]["honesty"])
     if document["traffic"]["knee"]:
         yield f"  knee     {document['traffic']['knee']['sentence']}"
-    yield from _scaling(document)
+    if document["cost"]["usd_all"] is not None:
+        yield f"  cost     {document['cost']['sentence']}"
 
 
 def _outcomes(total: Mapping[str, Any]) -> str:
@@ -82,11 +90,17 @@ def _scaling(document: Mapping[str, Any]) -> Iterator[str]:
     replicas = document["replicas"]
     if replicas is None:
         return
-    wanted = "more" if replicas["expected"] is None else replicas["expected"]
-    yield f"  replicas {replicas['before']} → {replicas['observed']} (expected {wanted}: {replicas['rule']}) → {replicas['after']}"
-    for title, key in (("scale-out", "scale_out"), ("scale-in", "scale_in")):
+    if document["mode"] != "watch":
+        wanted = "more" if replicas["expected"] is None else replicas["expected"]
+        nodes = "" if replicas["nodes_launched"] is None else f", {replicas['nodes_launched']} nodes launched for them"
+        yield (
+            f"  replicas {replicas['before']} → {replicas['observed']} (expected {wanted}: {replicas['rule']}) "
+            f"→ {replicas['after']}{nodes}"
+        )
+    out = "deployment" if document["mode"] == "watch" else "scale-out"
+    for title, key in ((out, "scale_out"), ("scale-in", "scale_in")):
         for chain in document[key]:
-            yield f"  {title} of replica {chain['replica']}"
+            yield f"  {title} of replica {chain['replica']}, {chain['took_s']:.1f} s{_predicted(chain['predicted_s'])}"
             yield from _chain(chain["stages"])
     if document["broken_link"]:
         for line in document["broken_link"]["evidence"]:
@@ -96,12 +110,33 @@ def _scaling(document: Mapping[str, Any]) -> Iterator[str]:
 def _chain(stages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for stage in stages:
         if stage["status"] == "reached":
-            yield f"    {stage['name']:<22}{stage['at_s']:>8.1f} s  +{stage['took_s']:.1f} s  ({stage['source']})"
+            measured = f"{stage['name']:<22}{stage['at_s']:>8.1f} s  +{stage['took_s']:.1f} s"
+            yield f"    {measured}{_predicted(stage['predicted_s'])}  ({stage['source']})"
         elif stage["status"] != "skipped":
             yield f"    {stage['name']:<22}{stage['status']:>8}"
     skipped = [stage["name"] for stage in stages if stage["status"] == "skipped"]
     if skipped:
         yield f"    skipped, this target has no: {', '.join(skipped)}"
+
+
+def _predicted(seconds: float | None) -> str:
+    return "" if seconds is None else f", predicted for production {seconds:.1f} s"
+
+
+def _rehearsal(document: Mapping[str, Any]) -> Iterator[str]:
+    """What of the seconds above was not production's."""
+    rehearsal = document["rehearsal"]
+    if rehearsal is None:
+        return
+    yield f"  rehearsed at {rehearsal['speed']:g} times production's speed; predictions are arithmetic, not measurements:"
+    yield "  measured − rehearsed + production, for"
+    for stage, simulated in rehearsal["stages"].items():
+        yield f"    {stage:<22}{simulated['rehearsed_s']:>8.1f} s → {simulated['production_s']:g} s  {simulated['what']}"
+    for timer in rehearsal["timers"]:
+        unit = timer["unit"]
+        yield f"    {timer['stage'] or '–':<22}{timer['rehearsed']:>8g} {unit} → {timer['production']:g} {unit}  {timer['name']}"
+    for name, limit in rehearsal["slo_scaled"].items():
+        yield f"    SLO {name} is {limit:g} s here, {limit * rehearsal['speed']:g} s in production"
 
 
 def _ms(found: Mapping[str, Any] | None) -> str:

@@ -125,6 +125,41 @@ def test_a_broken_link_ends_with_2_and_is_named(tmp_path: Path, link: str) -> No
     assert document["broken_link"]["stage"] == link
 
 
+def watch(tmp_path: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    code, out, err = command(
+        "watch", "--timeout", "6", "--dashboard-token-file", token, "--reports", tmp_path / "reports", "-o", "json",
+        *arguments, tmp_path=tmp_path,
+    )  # fmt: skip
+    assert out, err
+    return code, json.loads(out)
+
+
+def test_a_deployment_is_watched_until_its_first_replica_has_answered_one_question(tmp_path: Path) -> None:
+    with golden(tmp_path, serve=QUICK_SERVE) as server:
+        code, document = watch(tmp_path, "--base-url", server.url, "--dashboard-url", server.url)
+        asked = len(server.truths())
+    assert (code, document["verdict"], document["mode"], asked) == (0, "pass", "watch", 1)
+    reached = [stage["name"] for stage in document["scale_out"][0]["stages"] if stage["status"] == "reached"]
+    assert reached == ["load-applied", "serve-target-raised", "replica-started", "replica-running", "first-token"]
+    assert document["sentence"].startswith("The first replica answered ")
+    assert (next((tmp_path / "reports").iterdir()) / "report.html").is_file()
+
+
+def test_a_replica_that_runs_where_no_client_gets_to_it_breaks_first_token_with_2(tmp_path: Path) -> None:
+    with golden(tmp_path, serve=QUICK_SERVE) as server:
+        code, document = watch(tmp_path, "--base-url", "http://127.0.0.1:9", "--dashboard-url", server.url)
+    assert (code, document["broken_link"]["stage"]) == (2, "first-token")
+    assert "no chatbot answers" in " ".join(document["broken_link"]["evidence"])
+
+
+def test_a_watch_that_sees_nothing_is_void_with_3(tmp_path: Path) -> None:
+    code, document = watch(tmp_path, "--dashboard-url", "http://127.0.0.1:9")
+    assert (code, document["verdict"]) == (3, "void")
+    assert "none of the observers sees it" in document["sentence"]
+
+
 def test_an_absent_target_ends_with_3_and_one_sentence(tmp_path: Path) -> None:
     code, _, err = command("run", write(tmp_path), "--base-url", "http://127.0.0.1:9", tmp_path=tmp_path)
     assert code == 3
@@ -173,6 +208,8 @@ def test_an_interrupt_ends_the_run_cleanly_with_a_report_that_says_partial(tmp_p
         (("run",), "error: the following arguments are required: profile"),
         (("fly",), "error: argument COMMAND: invalid choice: 'fly'"),
         (("verify", "smoke", "--base-url", "http://127.0.0.1:9"), "error: verify has nobody to watch the replicas"),
+        (("watch", "--target", "eks"), "error: watch has nobody to watch with: give --kubeconfig"),
+        (("watch", "--kubeconfig", "nowhere"), "error: cannot use the kubeconfig nowhere"),
         (("run", "smoke", "--base-url", "ftp://x"), "error: ftp://x: give the chatbot's address as http://HOST:PORT"),
         (("run", "smoke", "--target", "mars"), "error: target mars has no known address: give --base-url"),
         (("report", "nowhere"), "error: cannot read nowhere"),

@@ -118,3 +118,109 @@ def test_scale_in_that_stops_names_its_first_missing_link(missing: str) -> None:
     )
     assert chain.broken_at is not None
     assert chain.broken_at.name == missing
+
+
+def steps(*rises: tuple[float, float, float]) -> list[Event]:
+    """Serve's target: instant, from, to."""
+    return [Event("serve-target-raised", at_s, "test", step=(old, new)) for at_s, old, new in rises]
+
+
+def came(replica: str, at_s: float) -> list[Event]:
+    return [
+        Event("replica-started", at_s, "test", f"replica:{replica}"),
+        Event("replica-running", at_s + 1, "test", f"replica:{replica}"),
+    ]
+
+
+LOCAL = frozenset({"serve-target-raised", "replica-started", "replica-running"})
+TWO_STEPS = (
+    Event("load-applied", 10.0, "client", step=(1, 2)),
+    Event("load-applied", 60.0, "client", step=(2, 3)),
+)
+
+
+def stepped(events: list[Event], *, wanted: int = 2) -> list[dict[str, float | None]]:
+    chains_ = timeline.scale_out(
+        events, [], known=["old"], applied=TWO_STEPS, until_s=120, wanted=wanted, visible=LOCAL
+    )
+    return [{stage.name: stage.at_s for stage in chain.stages if stage.status == "reached"} for chain in chains_]
+
+
+def test_a_second_step_of_the_load_is_not_charged_with_the_wait_for_the_first() -> None:
+    events = [*steps((15, 1, 2), (66, 2, 3)), *came("a", 20), *came("b", 70)]
+    first, second = stepped(events)
+    assert (first["load-applied"], first["serve-target-raised"]) == (10, 15)
+    assert (second["load-applied"], second["serve-target-raised"]) == (60, 66)
+
+
+def test_one_rise_by_two_serves_both_replicas() -> None:
+    first, second = stepped([*steps((65, 1, 3)), *came("a", 70), *came("b", 71)])
+    assert first["serve-target-raised"] == second["serve-target-raised"] == 65
+
+
+def test_a_target_that_was_raised_for_one_replica_is_not_raised_for_the_next() -> None:
+    chains_ = timeline.scale_out(
+        [*steps((15, 1, 2)), *came("a", 20)], [], known=["old"], applied=TWO_STEPS, until_s=120, wanted=2, visible=LOCAL
+    )
+    broken = chains_[1].broken_at
+    assert broken is not None
+    assert broken.name == "serve-target-raised"
+
+
+def test_a_target_that_came_back_counts_from_its_last_rise() -> None:
+    (first,) = stepped([*steps((15, 1, 2), (40, 1, 2)), *came("a", 45)], wanted=1)
+    assert first["serve-target-raised"] == 40
+
+
+def test_links_of_the_observers_join_what_no_event_does() -> None:
+    events = [
+        Event("pod-deleted", 110.0, "test", "pod:p"), Event("node-deleted", 120.0, "test", "node:n"),
+        Event("replica-drained", 105.0, "test", "replica:old"),
+    ]  # fmt: skip
+    (chain,) = timeline.scale_in(
+        events, removed_s=100.0, wanted=1, visible=chains.EVERYTHING,
+        links=[("replica:old", "ip:1"), ("ip:1", "pod:p"), ("pod:p", "node:n")],
+    )  # fmt: skip
+    assert [stage.name for stage in chain.stages if stage.status == "reached"] == [
+        "load-removed", "replica-drained", "pod-deleted", "node-deleted",
+    ]  # fmt: skip
+
+
+def test_a_machine_that_a_pod_stands_on_is_not_given_to_another_replica() -> None:
+    events = [
+        Event("pod-created", 20.0, "test", "pod:a"), Event("pod-created", 21.0, "test", "pod:b"),
+        Event("nodeclaim-created", 22.0, "test", "nodeclaim:of-b"), Event("nodeclaim-created", 23.0, "test", "nodeclaim:of-a"),
+    ]  # fmt: skip
+    one, other = timeline.scale_out(
+        events, [], known=["old"], applied=APPLIED, until_s=100, wanted=2, visible=chains.EVERYTHING,
+        links=[("pod:a", "nodeclaim:of-a"), ("pod:b", "nodeclaim:of-b")],
+    )  # fmt: skip
+    assert one.subjects == {"pod:a", "nodeclaim:of-a"}
+    assert other.subjects == {"pod:b", "nodeclaim:of-b"}
+
+
+def test_the_heads_machine_belongs_to_no_replica() -> None:
+    events = [
+        Event("pod-created", 20.0, "test", "head:h", "nodeclaim:h"), Event("nodeclaim-created", 20.0, "test", "nodeclaim:h"),
+    ]  # fmt: skip
+    (chain,) = timeline.scale_out(
+        events, [], known=["old"], applied=APPLIED, until_s=100, wanted=1, visible=chains.EVERYTHING
+    )
+    assert chain.broken_at is not None
+    assert chain.subjects == set()
+
+
+def test_a_deployment_has_the_heads_chain_and_the_first_replicas() -> None:
+    applied = Event("load-applied", chains.APPLIED_S, "client")
+    head = [Event("pod-created", 11.0, "test", "head:h"), Event("ray-node-joined", 12.0, "test", "head:h")]
+    found = timeline.deployment([*chains.events(), *head], [FIRST_TOKEN], applied=applied, visible=chains.EVERYTHING)
+    assert [chain.replica for chain in found] == [timeline.HEAD_POD, "new"]
+    assert found[1].broken_at is None
+    assert [stage.name for stage in found[1].stages].index("serve-target-raised") == 11
+
+
+def test_a_deployment_on_one_machine_has_no_head_to_wait_for() -> None:
+    applied = Event("load-applied", 0.0, "client")
+    found = timeline.deployment([*steps((1, 0, 1)), *came("a", 2)], [], applied=applied, visible=LOCAL, asks=False)
+    assert [chain.replica for chain in found] == ["a"]
+    assert found[0].broken_at is None
