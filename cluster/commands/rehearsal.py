@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from cluster.rehearsal import build as programs_build
-from cluster.rehearsal import go, scenario
+from cluster.rehearsal import first_state, go, scenario
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.lab import Lab, Running
 from cluster.rehearsal.programs import PROGRAMS
@@ -83,6 +83,7 @@ def build_programs(settings: Settings) -> Built:
             bar.update(compiled - bar.n)
 
         built = programs_build.build(settings.cache_dir, go.find(settings.environment), progress)
+    first_state.of(built, settings.environment)
     print(f"Done after {time.monotonic() - started:.0f} s", file=sys.stderr)
     return built
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.rehearsal import addresses, crds, nodes
+from cluster.rehearsal import addresses, nodes
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.component import Component, answers
 from cluster.rehearsal.control_plane import API_SERVER, ControlPlane
@@ -51,7 +51,7 @@ class Parts:
         """Those that the scenario does not leave out. The control plane's files have to be written before."""
         everything = [
             self._ec2(),
-            *self.control_plane.components(lambda kubeconfig: crds.install(kubeconfig, self.built)),
+            *self.control_plane.components(),
             self._kwok(),
             self._forward(),
             self._kubelet(),

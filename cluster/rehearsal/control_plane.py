@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,21 +59,31 @@ class ControlPlane:
         environment: Mapping[str, str],
         address: str = "127.0.0.1",
         ports: Ports | None = None,
+        first_state: Path | None = None,
         now: datetime.datetime | None = None,
     ) -> None:
-        """Nothing is started yet. `home` takes certificates, etcd's data and the logs."""
+        """Nothing is started yet. `home` takes certificates, etcd's data and the logs.
+
+        etcd starts on a copy of the data in `first_state`, else empty.
+        """
         self._built = built
         self._home = home
         self._environment = environment
         self._address = address
         self._ports = ports or Ports.free(address)
         self._authority = Authority(now=now or datetime.datetime.now(datetime.timezone.utc))
+        self._first_state = first_state
         self._processes = Processes(home / "logs")
 
     @property
     def url(self) -> str:
         """Where the API server answers."""
         return f"https://{self._address}:{self._ports.api_server}"
+
+    @property
+    def data(self) -> Path:
+        """Where etcd keeps what it holds."""
+        return self._home / "etcd"
 
     @property
     def admin_kubeconfig(self) -> Path:
@@ -85,8 +96,10 @@ class ControlPlane:
         return self._write_kubeconfig(path, self._authority.client(user, *groups), server or self.url)
 
     def write_files(self) -> None:
-        """Certificates and kubeconfigs, before anything is started."""
+        """Certificates, kubeconfigs and etcd's data, before anything is started."""
         (self._home / "logs").mkdir(parents=True, exist_ok=True)
+        if self._first_state is not None:
+            shutil.copytree(self._first_state, self.data)
         authority = self._authority
         self._write("ca", Pair(authority.certificate, b""))
         addresses = sorted({self._address, "127.0.0.1", KUBERNETES_SERVICE})
@@ -103,23 +116,17 @@ class ControlPlane:
             client = authority.client(f"system:{program}")
             self._write_kubeconfig(self._home / f"{program}.kubeconfig", client, self.url)
 
-    def components(self, prepare: Callable[[Path], None] = lambda _: None) -> list[Component]:
-        """The four programs in their order.
-
-        `prepare` gets the administrator's kubeconfig before the controllers start: what it installs they know from
-        their first moment, while the garbage collector finds a CRD that comes later after half a minute only.
-        """
+    def components(self) -> list[Component]:
+        """The four programs in their order."""
         manager, scheduler = "kube-controller-manager", "kube-scheduler"
         ports = self._ports
         return [
-            self._component("etcd", self._etcd_flags(), f"http://{self._address}:{ports.etcd}/health"),
-            self._component(API_SERVER, self._api_server_flags(), f"{self.url}/readyz"),
+            *self.storage(),
             self._component(
                 manager,
                 self._controller_manager_flags(manager),
                 f"https://{self._address}:{ports.controller_manager}/healthz",
                 after=[API_SERVER],
-                prepare=lambda: prepare(self.admin_kubeconfig),
             ),
             self._component(
                 scheduler,
@@ -129,14 +136,21 @@ class ControlPlane:
             ),
         ]
 
-    def start(self, prepare: Callable[[Path], None] = lambda _: None) -> ControlPlane:
+    def storage(self) -> list[Component]:
+        """The API server and its etcd alone: objects are checked and kept, and nothing comes of them."""
+        return [
+            self._component("etcd", self._etcd_flags(), f"http://{self._address}:{self._ports.etcd}/health"),
+            self._component(API_SERVER, self._api_server_flags(), f"{self.url}/readyz"),
+        ]
+
+    def start(self) -> ControlPlane:
         """Return when all of it is ready.
 
         Raises ClusterError with the log of whatever does not start; nothing is left running then.
         """
         self.write_files()
         try:
-            start_all(self.components(prepare), self._processes)
+            start_all(self.components(), self._processes)
         except BaseException:
             self.stop()
             raise
@@ -163,11 +177,10 @@ class ControlPlane:
         ready_url: str,
         *,
         after: Sequence[str] = (),
-        prepare: Callable[[], None] | None = None,
     ) -> Component:
         command = [str(self._built.control_plane), program, *flags]
         is_ready = answers(ready_url, trust=self.trust() if ready_url.startswith("https") else None)
-        return Component(program, command, self._environment, is_ready, after, prepare)
+        return Component(program, command, self._environment, is_ready, after)
 
     def trust(self) -> ssl.SSLContext:
         """What an administrator shows and trusts, once the files are written."""
@@ -188,7 +201,9 @@ class ControlPlane:
         client, peer = (f"http://{self._address}:{port}" for port in (self._ports.etcd, self._ports.etcd_peer))
         return [
             "--name=rehearsal",
-            f"--data-dir={self._home / 'etcd'}",
+            f"--data-dir={self.data}",
+            # The copied data knows itself as a member of the cluster that it was made in.
+            f"--force-new-cluster={'true' if self._first_state else 'false'}",
             "--unsafe-no-fsync",  # a lab's data need not outlive the machine's power
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",

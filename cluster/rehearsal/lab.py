@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.errors import ClusterError, Refused
-from cluster.rehearsal import control
+from cluster.rehearsal import control, first_state
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.components import ROOT, inner_environment
 from cluster.rehearsal.kubelet.machine import cgroup
@@ -165,6 +165,7 @@ class Lab:
         ours, self._lifeline = os.pipe()
         request = Request(
             cache=str(built.cache),
+            first_state=str(first_state.of(built, inner_environment(environment))),
             environment=inner_environment(environment),
             scenario=scenario.to_json(),
             control=listener.fileno(),

@@ -42,6 +42,7 @@ class Request:
     """What a lab is started with: HOME/supervisor.json."""
 
     cache: str
+    first_state: str  # the folder whose data etcd starts on
     environment: dict[str, str]
     scenario: dict[str, Any]
     control: int  # descriptor of the listening socket that commands come by
@@ -132,7 +133,14 @@ def main(home: Path) -> int:
 def _supervisor(home: Path, request: Request, processes: Processes) -> Supervisor:
     scenario = Scenario.from_json(request.scenario)
     built = Built(Path(request.cache))
-    plane = ControlPlane(built, home, environment=request.environment, address=addresses.ADDRESS, ports=addresses.PORTS)
+    plane = ControlPlane(
+        built,
+        home,
+        environment=request.environment,
+        address=addresses.ADDRESS,
+        ports=addresses.PORTS,
+        first_state=Path(request.first_state),
+    )
     plane.write_files()
     plane.kubeconfig_for(PERSON, "system:masters", server=request.api_url)
     sockets = Sockets(request.api, request.chat)

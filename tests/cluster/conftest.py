@@ -12,7 +12,7 @@ from cluster.errors import Refused
 from cluster.objects import Manifest
 from cluster.order import KINDS
 from cluster.plan import TARGET_LABEL
-from cluster.rehearsal import build, crds
+from cluster.rehearsal import build, first_state
 from cluster.rehearsal.control_plane import ControlPlane
 from cluster.rehearsal.programs import CONTROL_PLANE
 from cluster.settings import from_environment
@@ -33,8 +33,9 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     except Refused as reason:
         pytest.skip(str(reason))
     home = tmp_path_factory.mktemp("control-plane")
-    running = ControlPlane(built, home, environment=settings.environment)
-    running.start(lambda kubeconfig: crds.install(kubeconfig, built))
+    state = first_state.of(built, settings.environment)
+    running = ControlPlane(built, home, environment=settings.environment, first_state=state)
+    running.start()
     yield running
     running.stop()
 
