@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND, _MS_REC = 
 _MS_PRIVATE = 1 << 18
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
+_OPEN_FILES = 1 << 20  # a container runtime's own limit; whoever wants less lowers it
 _LINKS_AT_MOST = 40
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
@@ -101,7 +103,9 @@ def build_root(specification: dict[str, Any]) -> None:
 
 
 def become_user(specification: dict[str, Any]) -> None:
-    """Drop capabilities, groups and user, in the order that still allows the next."""
+    """Limits, capabilities, groups and user, in the order that still allows the next."""
+    most = int(Path("/proc/sys/fs/nr_open").read_text("ascii"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most),) * 2)
     for number in specification["dropped_capabilities"]:
         _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)  # refused for numbers that this kernel does not know
     os.setgroups(specification["groups"])
