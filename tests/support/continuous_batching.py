@@ -22,6 +22,7 @@ class Crowd:
 
     outputs: list[list[int]]  # of a cancelled request, what it had by then
     cancelled: int
+    cancelled_in_slots: int  # of those, the ones that were being computed
     busiest: int  # requests that were in slots at once
 
 
@@ -54,7 +55,7 @@ def alone(runner: Runner, requests: Sequence[GenerationRequest]) -> list[list[in
 def together(
     runner: Runner, requests: Sequence[GenerationRequest], *, budget_tokens: int, cancelling: float, seed: int
 ) -> Crowd:
-    """All of them, arriving at random; each step a live one is cancelled with probability `cancelling`."""
+    """All of them, arriving at random; each step one is cancelled with probability `cancelling`, in a slot or waiting."""
     rng = random.Random(seed)  # noqa: S311 - traffic, not secrets
     scheduler, core = _engine(runner, budget_tokens=budget_tokens, waiting=len(requests))
     coming, states, busiest = list(requests), [], 0
@@ -65,11 +66,18 @@ def together(
         busiest = max(busiest, len(scheduler.slots))
         live = [s for s in states if s.finished is None]
         if live and rng.random() < cancelling:
-            scheduler.cancel(rng.choice(live), FinishReason.CANCELLED)
+            in_slots = [s for s in live if s.slot is not None]
+            scheduler.cancel(rng.choice(rng.choice([in_slots or live, live])), FinishReason.CANCELLED)
     scheduler.slots.check_integrity()
     reasons = [s.finished.reason for s in states if s.finished is not None]
     assert set(reasons) <= {FinishReason.LENGTH, FinishReason.CANCELLED}
-    return Crowd([list(s.output_ids) for s in states], reasons.count(FinishReason.CANCELLED), busiest)
+    cancelled = [s for s in states if s.finished is not None and s.finished.reason is FinishReason.CANCELLED]
+    return Crowd(
+        outputs=[list(s.output_ids) for s in states],
+        cancelled=len(cancelled),
+        cancelled_in_slots=sum(bool(s.output_ids) for s in cancelled),
+        busiest=busiest,
+    )
 
 
 def same_as_far_as_it_went(crowd: Crowd, expected: Sequence[Sequence[int]]) -> int:

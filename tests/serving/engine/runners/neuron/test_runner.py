@@ -68,7 +68,7 @@ def test_three_hundred_requests_in_company_get_the_tokens_that_they_get_alone(pl
     crowd = together(runner, requests, budget_tokens=16, cancelling=0.05, seed=7)
     assert same_as_far_as_it_went(crowd, expected) == len(requests)
     assert crowd.busiest == plan.slots
-    assert crowd.cancelled > 0
+    assert crowd.cancelled > crowd.cancelled_in_slots > 9
     assert model.overlaps == 0
 
 
