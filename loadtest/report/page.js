@@ -36,7 +36,7 @@
     outputs.forEach((out) => { out.textContent = shown(out.dataset.series, valueAt(out.dataset.series, at_s)); });
   });
   document.querySelector(".panels").addEventListener("pointerleave", () => {
-    place(-9);
+    place(-9999); // off the page: the SVG does not clip
     clock.textContent = "";
     outputs.forEach((out) => { out.textContent = ""; });
   });

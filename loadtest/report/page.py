@@ -37,6 +37,23 @@ def render(document: Mapping[str, Any]) -> str:
 
 def tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The figures that a reader sees first: name, value, what it is measured against."""
+    return _of_deployment(document) if document["mode"] == "watch" else _of_load(document)
+
+
+def _of_deployment(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    return [
+        (
+            "Head" if "head" in chain["replica"] else f"Replica {chain['replica']}",
+            f"{chain['took_s']:.1f} s",
+            "not predicted"
+            if chain["predicted_s"] is None
+            else f"predicted for production {chain['predicted_s']:.0f} s",
+        )
+        for chain in document["scale_out"]
+    ]
+
+
+def _of_load(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     total, limits = document["traffic"]["total"], document["slo_limits"]
     found = [
         ("Time to first token, p95", _ms(_at(total, "ttft_s", "p95")), _against(limits["ttft_s"])),
@@ -63,14 +80,23 @@ def tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def waterfalls(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Scale-out and scale-in as rows of bars: where the seconds went."""
     found = []
-    for title, key in (("Scale-out", "scale_out"), ("Scale-in", "scale_in")):
+    out = "Deployment" if document["mode"] == "watch" else "Scale-out"
+    for title, key in ((out, "scale_out"), ("Scale-in", "scale_in")):
         for chain in document[key]:
             reached = [stage for stage in chain["stages"] if stage["status"] == "reached"]
-            start_s, whole_s = reached[0]["at_s"], max(reached[-1]["at_s"] - reached[0]["at_s"], 1e-9)
+            start_s, whole_s = min(stage["at_s"] for stage in reached), max(chain["took_s"], 1e-9)
             rows = [_bar(stage, start_s, whole_s) for stage in chain["stages"] if stage["status"] != "skipped"]
             skipped = [panels.short(stage["name"]) for stage in chain["stages"] if stage["status"] == "skipped"]
             found.append(
-                {"title": title, "replica": chain["replica"], "whole_s": whole_s, "rows": rows, "skipped": skipped}
+                {
+                    "title": title,
+                    "replica": chain["replica"],
+                    "whole_s": whole_s,
+                    "rows": rows,
+                    "skipped": skipped,
+                    "took_s": chain["took_s"],
+                    "predicted_s": chain["predicted_s"],
+                }
             )
     return found
 

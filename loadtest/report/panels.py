@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadtest.report import plots
+from loadtest.report import lanes, plots
 from loadtest.report.plots import Frame
 
 _HEIGHT = 138.0
 _FOOT = 20.0
+_MOST_FLAGS = 14  # more of them hide what they stand over; then every chain has a row of its own
 _SHORT = {
     "load-applied": "load applied", "serve-target-raised": "target raised", "ray-demand-raised": "demand raised",
     "pod-created": "pod created", "nodeclaim-created": "node claimed", "node-launched": "node launched",
@@ -46,7 +47,10 @@ def build(document: Mapping[str, Any]) -> list[Panel]:
     made = [_rates(document), _ttft(document), _itl(document), _in_flight(document)]
     if document["observers"] is not None:
         made.append(_replicas(document))
-    return made
+        made += [_chains(document)] if len(_marks(document)) > _MOST_FLAGS else []
+    if document["cost"]["machines"]:
+        made.append(_machines(document))
+    return made if document["mode"] != "watch" else made[4:]
 
 
 def short(stage: str) -> str:
@@ -93,20 +97,44 @@ def _replicas(document: Mapping[str, Any]) -> Panel:
     series = document["series"]
     samples = series["samples"]
     drawn = [("c-muted dashed", "target", "replicas_target"), ("c-1", "running", "replicas_running"),
-             ("c-2", "nodes ready", "nodes_ready"), ("c-bad", "pods pending", "pods_pending")]  # fmt: skip
+             ("c-2", "workers' nodes ready", "nodes_ready"), ("c-bad", "pods pending", "pods_pending")]  # fmt: skip
     drawn = [entry for entry in drawn if entry[2] in samples]
     most = max((value for _, _, key in drawn for _, value in samples[key]), default=1)
     marks = _marks(document)
-    _, lanes = plots.flags(Frame(series["until_s"], 1, _HEIGHT), marks)
+    marks = marks if len(marks) <= _MOST_FLAGS else []
+    _, stacked = plots.flags(Frame(series["until_s"], 1, _HEIGHT), marks)
     values = [float(i) for i in range(int(most) + 2)]
-    frame = Frame(series["until_s"], values[-1], 96 + 18.0 * lanes, top=plots.TOP + 18.0 * lanes)
+    frame = Frame(series["until_s"], values[-1], 96 + 18.0 * stacked, top=plots.TOP + 18.0 * stacked)
     body = "".join(plots.steps(frame, samples[key], css) for css, _, key in drawn)
     legend = tuple(Legend(css, text, f"samples.{key}") for css, text, key in drawn)
     return Panel(
-        "Replicas, and the stages of the chain",
+        "Replicas, and the stages of the chain" if marks else "Replicas and nodes",
         _svg(document, frame, body + plots.flags(frame, marks)[0], values),
         legend,
     )
+
+
+def _chains(document: Mapping[str, Any]) -> Panel:
+    """Which link took which part of the axis, a row a replica."""
+    rows = lanes.chains(document, short)
+    frame = Frame(document["series"]["until_s"], 1, plots.TOP + lanes.height(rows))
+    legend = tuple(Legend(css, text, "") for css, text in lanes.KINDS)
+    return Panel("Stages of the chain, replica by replica", _svg(document, frame, lanes.draw(frame, rows), []), legend)
+
+
+def _machines(document: Mapping[str, Any]) -> Panel:
+    """What is paid for, and how much an hour costs at each instant."""
+    rows = lanes.machines(document)
+    series = document["series"]
+    rate = series["samples"].get("usd_per_hour", [])
+    top = plots.TOP + lanes.height(rows)
+    values = plots.ticks(max((value for _, value in rate), default=0.0), 3) if rate else []
+    frame = Frame(
+        series["until_s"], values[-1] if values else 1.0, top + (80 if rate else 0), top=top if rate else plots.TOP
+    )
+    body = lanes.draw(Frame(series["until_s"], 1, top), rows) + (plots.steps(frame, rate, "c-2") if rate else "")
+    legend = (Legend("c-2", "USD per hour", "samples.usd_per_hour"),) if rate else ()
+    return Panel("Machines and what they cost", _svg(document, frame, body, values), legend)
 
 
 def _marks(document: Mapping[str, Any]) -> list[tuple[float, str]]:
@@ -162,5 +190,5 @@ def _svg(document: Mapping[str, Any], frame: Frame, body: str, values: Sequence[
     return (
         f'<svg viewBox="0 0 {plots.WIDTH:.0f} {height:.0f}" role="img" data-until="{frame.until_s}" data-top="{frame.top}" '
         f'data-bottom="{frame.height}">{back}{body}{plots.time_axis(frame)}'
-        f'<line class="cursor" y1="{frame.top}" y2="{frame.height}" x1="-9" x2="-9"/></svg>'
+        f'<line class="cursor" y1="{frame.top}" y2="{frame.height}" x1="-9999" x2="-9999"/></svg>'
     )

@@ -111,7 +111,8 @@ def _chain(stages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for stage in stages:
         if stage["status"] == "reached":
             measured = f"{stage['name']:<22}{stage['at_s']:>8.1f} s  +{stage['took_s']:.1f} s"
-            yield f"    {measured}{_predicted(stage['predicted_s'])}  ({stage['source']})"
+            replaced = stage["rehearsed_s"] or stage["production_s"]
+            yield f"    {measured}{_predicted(stage['predicted_s'] if replaced else None)}  ({stage['source']})"
         elif stage["status"] != "skipped":
             yield f"    {stage['name']:<22}{stage['status']:>8}"
     skipped = [stage["name"] for stage in stages if stage["status"] == "skipped"]

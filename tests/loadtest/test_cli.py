@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support import golden_oracle
+from tests.support import child, golden_oracle
 from tests.support.golden_process import GoldenProcess, golden
 
 pytestmark = pytest.mark.slow  # each test is a process or three
@@ -39,20 +39,15 @@ def write(tmp_path: Path, **fields: Any) -> Path:
 
 def start(*arguments: str | Path, tmp_path: Path) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CHATBOT_")}
-    return subprocess.Popen(
+    return child.start(
         [sys.executable, "-m", "loadtest", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        env=environment | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
-    )  # fmt: skip
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+        cwd=ROOT,
+        environment=environment | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )
 
 
 def command(*arguments: str | Path, tmp_path: Path) -> tuple[int, str, str]:
-    return finish(start(*arguments, tmp_path=tmp_path))
+    return child.finish(start(*arguments, tmp_path=tmp_path))
 
 
 def run(server: GoldenProcess, profile: Path, tmp_path: Path, *more: str) -> tuple[int, dict[str, Any]]:
@@ -178,7 +173,7 @@ def test_a_client_that_was_stopped_for_a_while_voids_its_run_with_3(tmp_path: Pa
         process.send_signal(signal.SIGSTOP)
         time.sleep(1.2)
         process.send_signal(signal.SIGCONT)
-        code, out, _ = finish(process)
+        code, out, _ = child.finish(process)
     assert code == 3
     assert json.loads(out)["void_reasons"][0].startswith("client saturated: p99 of the schedule lag")
 
@@ -191,7 +186,7 @@ def test_an_interrupt_ends_the_run_cleanly_with_a_report_that_says_partial(tmp_p
         )
         _await_requests(server, 4)
         process.send_signal(signal.SIGINT)
-        code, out, err = finish(process)
+        code, out, err = child.finish(process)
     document = json.loads(out)
     assert code == 3
     assert document["partial"]

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.loadtest.test_cli import ROOT, finish, start, write
+from tests.loadtest.test_cli import ROOT, start, write
+from tests.support import child
 from tests.support.golden_process import golden
 from tests.support.ports import free_port
 
@@ -24,17 +25,21 @@ pytestmark = pytest.mark.slow  # each test is a process or three
 
 def locust(*arguments: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CHATBOT_", "LOCUST_"))}
-    return subprocess.Popen(
-        [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", *arguments]
+    return child.start(command, cwd=ROOT, environment=environment)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code, and all that it printed."""
+    code, out, err = child.finish(process, timeout_s=60)
+    return code, out + err
 
 
 def test_headless_users_chat_and_only_real_requests_are_counted(tmp_path: Path) -> None:
     with golden(tmp_path) as server:
         process = locust("--headless", "--host", server.url, "-u", "3", "-r", "3", "-t", "4s", "--only-summary")
-        out, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, out
+        code, out = ended(process)
+        assert code == 0, out
     row = re.search(r"POST\s+/v1/chat/completions\s+(\d+)\s+0\(0.00%\)", out)
     assert row, out
     assert int(row[1]) == len(server.truths())
@@ -45,16 +50,16 @@ def test_headless_users_chat_and_only_real_requests_are_counted(tmp_path: Path) 
 def test_failures_make_locust_end_with_its_own_exit_code(tmp_path: Path) -> None:
     with golden(tmp_path, cycle=["503"]) as server:
         process = locust("--headless", "--host", server.url, "-u", "1", "-t", "2s", "--only-summary")
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+        code, out = ended(process)
+    assert code == 1
     assert "503: golden 503" in out
 
 
 def test_a_profile_decides_users_and_end(tmp_path: Path) -> None:
     with golden(tmp_path) as server:
         process = locust("--headless", "--host", server.url, "--chat-profile", str(write(tmp_path)), "--only-summary")
-        out, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, out
+        code, out = ended(process)
+        assert code == 0, out
     assert len(server.truths()) == 10
 
 
@@ -75,7 +80,7 @@ def test_the_web_page_starts_a_test_and_lists_the_chat_endpoint(tmp_path: Path) 
             stop.raise_for_status()
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            ended(process)
     assert names == {"/v1/chat/completions", "Aggregated"}
 
 
@@ -112,11 +117,12 @@ def _distributed(url: str, profile: Path, folder: Path, *, workers: int) -> dict
         "--master-bind-port", str(port), tmp_path=folder,
     )  # fmt: skip
     helpers = [locust("--worker", "--master-host", "127.0.0.1", "--master-port", str(port)) for _ in range(workers)]
-    code, out, err = finish(master)
-    for helper in helpers:
-        said, _ = helper.communicate(timeout=60)
-        assert helper.returncode == 0, said
+    try:
+        code, out, err = child.finish(master)
+    finally:
+        endings = [ended(helper) for helper in helpers]
     assert code == 0, err + out
+    assert [code for code, _ in endings] == [0] * workers, endings
     document: dict[str, Any] = json.loads(out)
     return document
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from loadtest.honesty import Pulse
+from loadtest.observers import Event, Machine, Sample, ScalingRule
+from loadtest.observers.watched import Account, Watched
 from loadtest.record import Outcome, Record
+from loadtest.rehearsal import Rehearsal, Simulated, Timer, for_speed
 from loadtest.run_result import Run
-from loadtest.stages import SCALE_OUT
+from loadtest.stages import SCALE_IN, SCALE_OUT
 from tests.support import chains
 from tests.support.load_profiles import closed, failure, profile, record
 
@@ -54,3 +58,88 @@ def verified(*, until: str | None = None, **fields: Any) -> Run:
         "watched": chains.watched(seen, visible=LOCAL, under_load=1 if until in SCALE_OUT else 2),
     }  # fmt: skip
     return run(**(base | fields))
+
+
+REHEARSAL = Rehearsal(
+    speed=10,
+    stages={
+        "image-pulled": Simulated(rehearsed_s=13.1, production_s=131, what="the worker's image is pulled"),
+        "model-loaded": Simulated(rehearsed_s=15, production_s=150, what="weights and graphs are loaded"),
+    },
+    timers=(Timer(name="upscale_delay_s", rehearsed=2, production=10, unit="s", stage="serve-target-raised"),),
+)
+_TOOK_S = {"serve-target-raised": 4, "ray-demand-raised": 2, "nodeclaim-created": 2, "node-registered": 4, "image-pulled": 14,
+           "ray-node-joined": 3, "model-loaded": 16}  # fmt: skip
+
+
+def clustered(**fields: Any) -> Run:
+    """On a rehearsed cluster: one replica, a second, a third, and back to one, every link seen."""
+    load = closed(
+        stages=[
+            {"name": "calm", "duration_s": 10, "users": 1, "warmup": True},
+            {"name": "two", "duration_s": 80, "users": 4},
+            {"name": "three", "duration_s": 80, "users": 6},
+        ],
+        slo={"ttft_s": 15, "scale_with_speed": ["ttft_s"]},
+    )
+    events = [
+        *_came("two", 10.0, 1, SCALE_OUT), *_came("three", 90.0, 2, SCALE_OUT),
+        *_came("three", 170.0, 3, SCALE_IN), *_came("two", 178.0, 2, SCALE_IN),
+    ]  # fmt: skip
+    kinds = ("replica", "ip", "pod", "node", "nodeclaim")
+    links = [(f"{kind}:{name}", f"{below}:{name}") for name in ("two", "three") for kind, below in pairwise(kinds)]
+    machines = [
+        Machine("x86-head", "m5.xlarge", "x86-cpu-karpenter", -300.0, None, 0.192),
+        Machine("trn1-old", "trn1.2xlarge", "trainium-trn1", -290.0, None, 1.34375),
+        Machine("trn1-two", "trn1.2xlarge", "trainium-trn1", 16.0, 185.0, 1.34375),
+        Machine("trn1-three", "trn1.2xlarge", "trainium-trn1", 96.0, 177.0, 1.34375),
+    ]
+    running = ((0, 1), (60, 2), (140, 3), (172, 2), (180, 1))
+    rate = ((0, 1.53575), (16, 2.8795), (96, 4.22325), (177, 2.8795), (185, 1.53575))
+    watched = Watched(
+        stages=chains.EVERYTHING, events=tuple(events), links=frozenset(links), machines=tuple(machines),
+        samples=tuple(
+            Sample(name, float(at_s), value)
+            for name, points in (("replicas_running", running), ("replicas_target", running), ("nodes_ready", running), ("usd_per_hour", rate))
+            for at_s, value in points
+        ),
+        now=Account(("Serve: status HEALTHY",)), under_load=Account(("Serve: status HEALTHY",)),
+        rule=ScalingRule(1, 3, 2.0), until_s=200.0, interval_s=1.0,
+    )  # fmt: skip
+    records = [
+        record(
+            i,
+            at_s=10 + i,
+            stage=1 if i < 80 else 2,
+            ttft_s=0.4,
+            replica="three" if i > 135 else "two" if i > 55 else "old",
+        )
+        for i in range(158)
+    ]
+    base: dict[str, Any] = {
+        "profile": for_speed(load, REHEARSAL), "records": tuple(records), "removed_s": 170.0, "ended_s": 200.0,
+        "known_replicas": ("old",), "watched": watched, "rehearsal": REHEARSAL,
+    }  # fmt: skip
+    return run(**(base | fields))
+
+
+def _came(name: str, at_s: float, level: float, stages: tuple[str, ...]) -> list[Event]:
+    """A replica's links, each some seconds after the one before."""
+    subjects = {
+        "pod-created": "pod", "pod-scheduled": "pod", "image-pulled": "pod", "container-started": "pod", "pod-deleted": "pod",
+        "ray-node-idle": "pod", "nodeclaim-created": "nodeclaim", "node-launched": "nodeclaim", "ray-node-joined": "ip",
+        "replica-started": "replica", "model-loaded": "replica", "replica-running": "replica", "replica-drained": "replica",
+    }  # fmt: skip
+    shared = {
+        "serve-target-raised": (level, level + 1),
+        "ray-demand-raised": (level, level + 1),
+        "serve-target-lowered": None,
+    }
+    found = []
+    for stage in stages:
+        if stage in ("load-applied", "load-removed", "first-token"):
+            continue
+        at_s += _TOOK_S.get(stage, 1)
+        subject = "" if stage in shared else f"{subjects.get(stage, 'node')}:{name}"
+        found.append(Event(stage, at_s, "test", subject, step=shared.get(stage)))
+    return found

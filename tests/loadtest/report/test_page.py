@@ -27,6 +27,8 @@ def build(run: Run, *, verify: bool = False) -> dict[str, Any]:
 VARIANTS = {
     "good": runs.run(),
     "verified": runs.verified(),
+    "verified on a cluster": runs.clustered(),
+    "a deployment": runs.clustered(deployment=True, records=()),
     "broken": runs.verified(until="replica-started"),
     "void": runs.run(interrupted_s=3.0),
     "nothing ended well": runs.run(tuple(failure(Outcome.TIMEOUT, i) for i in range(3))),
@@ -36,11 +38,11 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_kind_of_run_has_a_page_that_needs_no_other_host(name: str) -> None:
-    text = page.render(build(VARIANTS[name], verify="verified" in name or name == "broken"))
+    text = page.render(build(VARIANTS[name], verify="verified" in name or name in ("broken", "a deployment")))
     assert not re.findall(r"""(?:src|href|url\()\s*=?\s*["']?(?:https?:)?//""", text)
     assert "None" not in text
     assert "nan" not in text.lower().replace("finance", "")
-    assert text.count("<svg") == text.count("</svg>") >= 4
+    assert text.count("<svg") == text.count("</svg>") >= (2 if name == "a deployment" else 4)
 
 
 def test_what_came_from_outside_is_escaped() -> None:
