@@ -61,9 +61,8 @@ class Parts:
         return [component for component in everything if component.name not in self.scenario.absent]
 
     def _ec2(self) -> Component:
-        command = _python(
-            "cluster.rehearsal.ec2", addresses.ADDRESS, addresses.EC2_PORT, ",".join(self.scenario.subnet_zones)
-        )
+        zones = ",".join(self.scenario.subnet_zones)
+        command = _python("cluster.rehearsal.ec2", addresses.ADDRESS, addresses.EC2_PORT, zones, self.built.cache)
         return Component(EC2, command, self._python_environment(), answers(f"{addresses.EC2}{READY_PATH}"))
 
     def _kwok(self) -> Component:

@@ -1,6 +1,8 @@
 """The AWS account of the rehearsal: moto in memory, seeded with what an EKS cluster has, and two answers that it lacks.
 
-    python -m cluster.rehearsal.ec2 ADDRESS PORT ZONES     ZONES as `a,b,c`: where the cluster has subnets
+    python -m cluster.rehearsal.ec2 ADDRESS PORT ZONES CACHE
+
+ZONES as `a,b,c` are those that the cluster has subnets in; CACHE is the folder that `catalogue` keeps answers in.
 
 Karpenter's AWS provider describes everything here: instance types with the zones that offer them, prices, subnets, security
 groups, images, roles. What it launches it keeps in its own memory.
@@ -13,6 +15,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3  # type: ignore[import-untyped]
@@ -21,6 +24,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from cluster import instance_types
 from cluster.rehearsal.addresses import CLUSTER, NODE_ROLE, REGION
+from cluster.rehearsal.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -143,13 +147,13 @@ class _Quiet(WSGIRequestHandler):
             super().log_request(code, size)
 
 
-def serve(address: str, port: int, zones: Sequence[str]) -> None:
+def serve(address: str, port: int, zones: Sequence[str], cache: Path) -> None:
     """Serve until the process ends; READY_PATH is answered with 200 once the account is seeded."""
     images: dict[tuple[str, str], str] = {}
     server = make_server(
         address,
         port,
-        Front(DomainDispatcherApplication(create_backend_app), images),
+        Front(Catalogue(DomainDispatcherApplication(create_backend_app), cache), images),
         threaded=True,
         request_handler=_Quiet,
     )
@@ -160,4 +164,4 @@ def serve(address: str, port: int, zones: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), [zone for zone in sys.argv[3].split(",") if zone])
+    serve(sys.argv[1], int(sys.argv[2]), [zone for zone in sys.argv[3].split(",") if zone], Path(sys.argv[4]))
