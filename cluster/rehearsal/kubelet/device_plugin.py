@@ -29,12 +29,16 @@ NEURON_DEVICE = "aws.amazon.com/neurondevice"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LOOK_AGAIN_S = 10.0  # whether they are still there: who else writes the node's status might drop them
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 30.0
 _log = logging.getLogger("simulated-neuron-device-plugin")
 
 
 class Refused(ClusterError):
     """The API server did not do what we asked."""
+
+
+class NoAnswer(ClusterError):
+    """The API server did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,11 @@ class NodeApi:
     account: Path = _ACCOUNT
 
     def read(self) -> Mapping[str, Any]:
-        """The node. Raises Refused."""
+        """The node. Raises Refused, NoAnswer."""
         return self._ask("GET", f"/api/v1/nodes/{self.name}", None)
 
     def advertise(self, amounts: Mapping[str, str]) -> None:
-        """Both as what it has and as what pods can have. Raises Refused."""
+        """Both as what it has and as what pods can have. Raises Refused, NoAnswer."""
         status = {"capacity": dict(amounts), "allocatable": dict(amounts)}
         self._ask("PATCH", f"/api/v1/nodes/{self.name}/status", {"status": status})
 
@@ -67,7 +71,7 @@ class NodeApi:
             answer = connection.getresponse()
             document = json.loads(answer.read() or b"{}")
         except (OSError, HTTPException, ValueError) as error:
-            raise Refused(f"{method} {path}: {error}") from error
+            raise NoAnswer(f"{method} {path}: {error}") from error
         finally:
             connection.close()
         if answer.status >= 400:
@@ -110,6 +114,8 @@ def main() -> int:
     while not end.is_set():
         try:
             _keep(api)
+        except NoAnswer as error:
+            _log.warning("asked again in %g s: %s", _LOOK_AGAIN_S, error)
         except Refused as error:
             _log.error("%s", error)
             return 1

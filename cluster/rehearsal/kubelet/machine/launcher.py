@@ -62,8 +62,9 @@ def become_container(specification: dict[str, Any], error: int) -> NoReturn:
         build_root(specification)
         become_user(specification)
         start(specification)
-    except OSError as failure:
-        os.write(error, (failure.strerror or str(failure)).encode())
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the kubelet is to hear of it
+        said = failure.strerror if isinstance(failure, OSError) else None
+        os.write(error, (said or str(failure)).encode())
         os._exit(128)
 
 
@@ -104,8 +105,7 @@ def build_root(specification: dict[str, Any]) -> None:
 
 def become_user(specification: dict[str, Any]) -> None:
     """Limits, capabilities, groups and user, in the order that still allows the next."""
-    most = int(Path("/proc/sys/fs/nr_open").read_text("ascii"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most),) * 2)
+    raise_open_files()
     for number in specification["dropped_capabilities"]:
         _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)  # refused for numbers that this kernel does not know
     os.setgroups(specification["groups"])
@@ -113,6 +113,15 @@ def become_user(specification: dict[str, Any]) -> None:
     os.setuid(specification["uid"])
     if specification["no_new_privileges"]:
         _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def raise_open_files() -> None:
+    """To a container runtime's limit, or to the machine's where nobody may raise that."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    except ValueError:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def start(specification: dict[str, Any]) -> NoReturn:
