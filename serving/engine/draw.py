@@ -1,25 +1,28 @@
 """One token drawn from one row of logits: temperature, min_p, top_k and top_p, in this order (it is vLLM's).
 
-A vocabulary is large and what can be drawn is mostly few, so nothing here sorts the vocabulary if it can be helped:
+A vocabulary is large and what can be drawn is mostly few, so nothing here computes or sorts it all if it can be helped. A
+row is laid out as a grid with COLUMNS columns, and the columns' maxima are looked at first:
 
-* A row is laid out as a grid with COLUMNS columns, and the columns' maxima are looked at first. The k-th largest of
-  them bounds the k-th largest element from below, so the k best are in the few columns that reach it.
-* A nucleus that is not among the FEW best is drawn from by rejection: draw from the whole, and draw again if the tokens
-  that are better hold top_p already. That is the nucleus' own distribution, and each try succeeds with at least top_p.
+* The k-th largest of them bounds the k-th largest element from below, so the k best are in the few columns that reach it.
+* `serving.engine.envelope` draws from the whole by them.
+* A nucleus is drawn from by rejection: draw from the whole, and draw again if the tokens that are better hold top_p
+  already. That is the nucleus' own distribution, and each try succeeds with at least top_p.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.engine.envelope import Envelope
 from serving.engine.request import SamplingParams
+from serving.engine.runner import RunnerError
 
-COLUMNS = 512
-FEW = 64  # candidates that hold most nuclei
-REJECT_FROM = 0.3  # a smaller top_p would be rejected too often, so its candidates are sorted instead
+COLUMNS = 2048
+REJECT_FROM = 0.05  # a smaller top_p would be rejected too often, so everything is sorted instead
 
 _MASK = (1 << 64) - 1
 _STRIDE = 0x9E3779B97F4A7C15
@@ -40,94 +43,86 @@ def _mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
+def check_finite(best: np.float32) -> np.float32:
+    """The best logit of a row, which is NaN if any of the row is. Raises RunnerError when it is no finite number."""
+    if not math.isfinite(best):
+        raise RunnerError("the logits hold NaN or infinity")
+    return best
+
+
 class Drawer:
-    """Draws from rows of one vocabulary, with two rows of scratch memory."""
+    """Draws from rows of one vocabulary."""
 
     def __init__(self, vocabulary: int) -> None:
         height = -(-vocabulary // COLUMNS)
         self._vocabulary = vocabulary
-        self._logits = np.full((height, COLUMNS), -np.inf, np.float32)  # the tail is no token, and stays as it is
-        self._weights = np.zeros((height, COLUMNS), np.float32)
-        self._mass = np.zeros(COLUMNS)  # of the weights in each column and in those before it
+        # For rows that do not fill a grid; the tail is no token, and stays as it is.
+        self._padded = np.full((height, COLUMNS), -np.inf, np.float32)
 
     def draw(self, logits: NDArray[np.float32], params: SamplingParams, at: Iterator[float]) -> int:
-        """A token by `params`' distribution over `logits` [vocabulary], whose highest is finite.
+        """A token by `params`' distribution over `logits` [vocabulary].
 
-        `at` yields quantiles in [0, 1); all but few draws take one of them.
+        `at` yields quantiles in [0, 1). Raises RunnerError when the highest logit is no finite number.
         """
+        grid = self._grid(logits)
+        tops = np.maximum.reduce(grid)
+        best = check_finite(tops[tops.argmax()])
         if params.min_p > 0 or params.top_k > 0:
-            values, ids = self._candidates(logits, params)
-            weights = np.exp((values - values[0]).astype(np.float64) / params.temperature)
-            return _draw_from(weights, ids, params.top_p * weights.sum(), next(at))
-        self._weigh(logits, params.temperature)
-        if params.top_p < 1:
-            return self._draw_from_nucleus(params.top_p, at)
-        return self._draw_from_all(next(at))
+            values, ids = self._candidates(grid, tops, best, params)
+            weights = np.exp((values.astype(np.float64) - best) / params.temperature)
+            return _draw_from(weights, ids, params.top_p, next(at))
+        envelope = Envelope(grid, tops, params.temperature)
+        if params.top_p >= 1:
+            return envelope.draw(at)[0]
+        return self._draw_from_nucleus(envelope, logits, params.top_p, at)
 
     def logprobs(
         self, logits: NDArray[np.float32], token_id: int, count: int
     ) -> tuple[float, tuple[tuple[int, float], ...]]:
         """`token_id`'s log probability by `logits` [vocabulary] as they are, and the `count` best ids with theirs."""
-        self._weigh(logits, 1.0)
-        total = float(logits.max()) + float(np.log(self._mass[-1]))
+        grid = self._grid(logits)
+        tops = np.maximum.reduce(grid)
+        total = float(tops.max()) + float(np.log(Envelope(grid, tops, 1.0).weights.sum(dtype=np.float64)))
         if count == 0:
             return float(logits[token_id]) - total, ()
-        self._logits.reshape(-1)[: self._vocabulary] = logits
-        values, ids = self._best(self._logits, count)
+        values, ids = self._best(grid, tops, count)
         best = zip(ids[:count].tolist(), values[:count].tolist(), strict=True)
         return float(logits[token_id]) - total, tuple((best_id, value - total) for best_id, value in best)
 
-    def _weigh(self, logits: NDArray[np.float32], temperature: float) -> None:
-        weights = self._weights.reshape(-1)[: self._vocabulary]
-        np.subtract(logits, logits.max(), out=weights)
-        if temperature != 1.0:
-            np.multiply(weights, np.float32(1.0 / temperature), out=weights)
-        np.exp(weights, out=weights)
-        np.cumsum(self._weights.sum(axis=0), dtype=np.float64, out=self._mass)
+    def _grid(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._vocabulary == self._padded.size:
+            return logits.reshape(-1, COLUMNS)
+        self._padded.reshape(-1)[: self._vocabulary] = logits
+        return self._padded
 
     def _candidates(
-        self, logits: NDArray[np.float32], params: SamplingParams
+        self, grid: NDArray[np.float32], tops: NDArray[np.float32], best: np.float32, params: SamplingParams
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        self._logits.reshape(-1)[: self._vocabulary] = logits
         if params.min_p > 0:
-            tops = self._logits.max(axis=0)
-            lowest = tops.max() + np.float32(params.temperature * np.log(params.min_p))
-            values, ids = self._at_least(self._logits, tops, lowest)
+            lowest = best + np.float32(params.temperature * math.log(params.min_p))
+            values, ids = self._at_least(grid, tops, lowest)
         else:
-            values, ids = self._best(self._logits, params.top_k)
+            values, ids = self._best(grid, tops, params.top_k)
         return (values[: params.top_k], ids[: params.top_k]) if params.top_k > 0 else (values, ids)
 
-    def _draw_from_nucleus(self, top_p: float, at: Iterator[float]) -> int:
-        limit = top_p * float(self._mass[-1])
-        weights, ids = self._best(self._weights, FEW)
-        if weights.sum(dtype=np.float64) >= limit:
-            return _draw_from(weights.astype(np.float64), ids, limit, next(at))
+    def _draw_from_nucleus(
+        self, envelope: Envelope, logits: NDArray[np.float32], top_p: float, at: Iterator[float]
+    ) -> int:
+        if top_p * envelope.most_mass <= 1.0:  # which the best token's weight is
+            return int(logits.argmax())
         if top_p >= REJECT_FROM:
-            return next(token_id for token_id in map(self._draw_from_all, at) if self._better(token_id) < limit)
-        weights, ids = self._best(self._weights, self._weights.size)
-        return _draw_from(weights.astype(np.float64), ids, limit, next(at))
+            while True:
+                token_id, place = envelope.draw(at)
+                if envelope.is_among_best(token_id, place, top_p):
+                    return token_id
+        ids = np.argsort(-logits, kind="stable")
+        weights = envelope.weights[ids].astype(np.float64)
+        return _draw_from(weights, ids, top_p, next(at))
 
-    def _draw_from_all(self, at: float) -> int:
-        """The token at quantile `at` of the weights, read column by column."""
-        target = at * self._mass[-1]
-        column = int(np.searchsorted(self._mass, target, side="right"))
-        before = self._mass[column - 1] if column else 0.0
-        within = np.cumsum(self._weights[:, column], dtype=np.float64)
-        row = int(np.searchsorted(within, target - before, side="right"))
-        if row == len(within):  # the two sums were rounded differently
-            row = int(np.flatnonzero(self._weights[:, column])[-1])
-        return row * COLUMNS + column
-
-    def _better(self, token_id: int) -> float:
-        """The mass of the tokens that come before `token_id`, best first, equal ones by id."""
-        weights = self._weights.reshape(-1)
-        weight = float(weights[token_id])
-        equal = int(np.count_nonzero(weights[:token_id] == weights[token_id]))
-        return float(np.dot(weights, weights > weights[token_id])) + equal * weight
-
-    def _best(self, grid: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    def _best(
+        self, grid: NDArray[np.float32], tops: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """At least the `count` best of `grid`, best first, equal ones by id; all of it if `count` is large."""
-        tops = grid.max(axis=0)
         lowest = np.partition(tops, COLUMNS - count)[COLUMNS - count] if count <= COLUMNS else np.float32(-np.inf)
         return self._at_least(grid, tops, lowest)
 
@@ -135,18 +130,21 @@ class Drawer:
         self, grid: NDArray[np.float32], tops: NDArray[np.float32], lowest: np.float32
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """All of `grid` that reach `lowest`, best first, equal ones by id; `tops` are its columns' maxima."""
-        columns = np.flatnonzero(tops >= lowest)
-        part = grid[:, columns]
-        rows, places = np.nonzero(part >= lowest)
-        ids, values = rows * COLUMNS + columns[places], part[rows, places]
+        columns = (tops >= lowest).nonzero()[0]
+        part = grid.take(columns, axis=1).reshape(-1)  # in the order of their ids
+        places = (part >= lowest).nonzero()[0]
+        rows, nth = np.divmod(places, columns.size)
+        values, ids = part[places], rows * COLUMNS + columns[nth]
         if ids[-1] >= self._vocabulary:
             values, ids = values[ids < self._vocabulary], ids[ids < self._vocabulary]
-        order = np.argsort(-values, kind="stable")
+        order = (-values).argsort(kind="stable")
         return values[order], ids[order]
 
 
-def _draw_from(weights: NDArray[np.float64], ids: NDArray[np.intp], limit: float, at: float) -> int:
-    """The one of `ids` at quantile `at` of `weights`, which fall, among the fewest that hold `limit`."""
-    mass = np.cumsum(weights)
-    last = min(int(np.searchsorted(mass, limit)), len(mass) - 1)
-    return int(ids[min(int(np.searchsorted(mass, at * mass[last], side="right")), last)])
+def _draw_from(weights: NDArray[np.float64], ids: NDArray[np.intp], top_p: float, at: float) -> int:
+    """The one of `ids` at quantile `at` of `weights`, which fall, among the fewest that hold `top_p` of them."""
+    mass = np.add.accumulate(weights)
+    last = len(mass) - 1
+    if top_p < 1:
+        last = min(int(mass.searchsorted(top_p * mass[-1])), last)
+    return int(ids[min(int(mass.searchsorted(at * mass[last], side="right")), last)])

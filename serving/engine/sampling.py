@@ -1,8 +1,7 @@
-"""Logits to tokens, for every live slot at once.
+"""Logits to tokens, for every live slot.
 
-All-greedy steps are one argmax. A row that wants more is worked on by itself, in a buffer that fits a core's cache: that
-is faster than passes over all rows, and it makes a row's result independent of the rows around it. The runner's
-logits are never written to.
+A row is worked on by itself, while it is in a core's cache: that is as fast as passes over all rows, and it makes a
+row's result independent of the rows around it. The runner's logits are never written to.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.engine.draw import Drawer, uniforms
+from serving.engine.draw import Drawer, check_finite, uniforms
 from serving.engine.request import GenerationRequest, SamplingParams, Token
 from serving.engine.runner import RunnerError, RunnerSpec
 
@@ -42,14 +41,7 @@ class Sampler:
         if logits.shape[0] != len(slots):
             raise RunnerError(f"{logits.shape[0]} rows of logits for {len(slots)} slots")
         samplings = [self._bound(slot) for slot in slots]
-        best_ids = logits.argmax(axis=1)
-        best = logits[np.arange(len(slots)), best_ids]  # argmax stops at a NaN, so looking at the best finds any
-        if not np.isfinite(best).all():
-            raise RunnerError("the logits hold NaN or infinity")
-        return [
-            self._sample_row(sampling, row, best_id)
-            for sampling, row, best_id in zip(samplings, logits, best_ids.tolist(), strict=True)
-        ]
+        return [self._sample_row(sampling, row) for sampling, row in zip(samplings, logits, strict=True)]
 
     def _bound(self, slot: int) -> _SlotSampling:
         sampling = self._slots[slot]
@@ -57,9 +49,7 @@ class Sampler:
             raise RunnerError(f"slot {slot} has no sampling bound to it")
         return sampling
 
-    def _sample_row(self, sampling: _SlotSampling, logits: NDArray[np.float32], best_id: int) -> Token:
-        if sampling.plain:
-            return Token(best_id)
+    def _sample_row(self, sampling: _SlotSampling, logits: NDArray[np.float32]) -> Token:
         params, row = sampling.params, logits
         if sampling.adjusts:
             row = self._adjusted
@@ -68,7 +58,8 @@ class Sampler:
         if params.temperature >= GREEDY_BELOW:
             token_id = self._drawer.draw(row, params, uniforms(sampling.seed, sampling.drawn))
         else:
-            token_id = int(row.argmax()) if sampling.adjusts else best_id
+            token_id = int(row.argmax())  # which stops at a NaN
+            check_finite(row[token_id])
         sampling.count(token_id)
         if params.logprobs is None:
             return Token(token_id)

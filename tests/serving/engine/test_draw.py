@@ -1,25 +1,27 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serving.engine.draw import Drawer, uniforms
+from serving.engine.draw import COLUMNS, Drawer, uniforms
 from serving.engine.request import SamplingParams
 
-VOCABULARY = 1500  # no multiple of the grid's width
+VOCABULARY = 9_000  # five rows of the grid, the last one not full
 
 
 def noise(seed: int, *, spread: float = 3.0, vocabulary: int = VOCABULARY) -> NDArray[np.float32]:
     return (np.random.default_rng(seed).standard_normal(vocabulary) * spread).astype(np.float32)
 
 
-def quantiles(count: int) -> Iterator[Iterator[float]]:
-    """A stream for each of `count` draws; their first numbers are evenly spread, the next ones (redraws) are random."""
-    return (chain([(i + 0.5) / count], uniforms(i, 0)) for i in range(count))
+def like_a_models(seed: int, vocabulary: int = VOCABULARY) -> NDArray[np.float32]:
+    """A few likely tokens above a broad rest, as a language model has them."""
+    logits = noise(seed, vocabulary=vocabulary)
+    likely = np.random.default_rng(seed).choice(vocabulary, 12, replace=False)
+    logits[likely] = 14 + 1.5 * np.arange(12)[::-1] / 2
+    return logits
 
 
 def reference(logits: NDArray[np.float32], params: SamplingParams) -> NDArray[np.float64]:
@@ -37,6 +39,24 @@ def reference(logits: NDArray[np.float32], params: SamplingParams) -> NDArray[np
     return np.asarray(probabilities / probabilities.sum())
 
 
+def drawn(logits: NDArray[np.float32], params: SamplingParams, draws: int) -> NDArray[np.float64]:
+    """How often each token came."""
+    drawer = Drawer(logits.size)
+    ids = [drawer.draw(logits, params, uniforms(seed, 0)) for seed in range(draws)]
+    return np.bincount(ids, minlength=logits.size).astype(np.float64)
+
+
+def surprise(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """Pearson's chi-square in standard deviations from its mean, over groups of tokens that should come about 20 times each."""
+    counts = expected * found.sum()
+    order = np.argsort(-counts, kind="stable")
+    groups = np.floor(np.cumsum(counts[order]) / 20).astype(int)
+    wanted, had = (np.bincount(groups, weights=values[order]) for values in (counts, found))
+    had, wanted = had[wanted > 5], wanted[wanted > 5]
+    freedom = max(len(wanted) - 1, 1)
+    return float((((had - wanted) ** 2 / wanted).sum() - freedom) / np.sqrt(2 * freedom))
+
+
 @pytest.mark.parametrize(
     "params",
     [
@@ -46,10 +66,10 @@ def reference(logits: NDArray[np.float32], params: SamplingParams) -> NDArray[np
         SamplingParams(top_p=0.9),
         SamplingParams(top_p=0.5, temperature=2.0),
         SamplingParams(top_p=0.1),
+        SamplingParams(top_p=0.01),
         SamplingParams(top_k=1),
         SamplingParams(top_k=7),
-        SamplingParams(top_k=600),
-        SamplingParams(top_k=5000),
+        SamplingParams(top_k=3000),
         SamplingParams(min_p=0.1),
         SamplingParams(min_p=0.02, top_k=20, top_p=0.7, temperature=1.3),
         SamplingParams(top_k=20, top_p=0.7),
@@ -57,15 +77,19 @@ def reference(logits: NDArray[np.float32], params: SamplingParams) -> NDArray[np
     ],
     ids=str,
 )
-@pytest.mark.parametrize("spread", [0.1, 3.0, 12.0])
-def test_draws_follow_the_distribution_by_the_book(params: SamplingParams, spread: float) -> None:
-    logits, draws = noise(1, spread=spread), 1000
-    drawer = Drawer(VOCABULARY)
-    drawn = np.bincount([drawer.draw(logits, params, at) for at in quantiles(draws)], minlength=VOCABULARY)
+@pytest.mark.parametrize("logits", [like_a_models(1), noise(1, spread=0.1), noise(1), noise(1, spread=12.0)])
+def test_draws_follow_the_distribution_by_the_book(logits: NDArray[np.float32], params: SamplingParams) -> None:
     expected = reference(logits, params)
-    assert set(np.flatnonzero(drawn)) <= set(np.flatnonzero(expected > 0))
-    redrawn = expected.max() * (1 - params.top_p)  # at most: by rejection, for all tokens but the FEW best
-    np.testing.assert_allclose(drawn / draws, expected, atol=1.5 / draws + 4 * np.sqrt(redrawn / draws))
+    found = drawn(logits, params, 300)
+    assert set(np.flatnonzero(found)) <= set(np.flatnonzero(expected > 0))
+    assert surprise(found, expected) < 4.5
+
+
+@pytest.mark.parametrize("vocabulary", [1, 5, COLUMNS, COLUMNS + 1])
+def test_small_vocabularies_are_vocabularies(vocabulary: int) -> None:
+    logits = noise(8, spread=1.0, vocabulary=vocabulary)
+    for params in (SamplingParams(), SamplingParams(top_p=0.8), SamplingParams(top_k=3), SamplingParams(min_p=0.3)):
+        assert surprise(drawn(logits, params, 1000), reference(logits, params)) < 4.5
 
 
 def test_a_nucleus_of_nothing_is_the_best_token() -> None:
@@ -74,10 +98,9 @@ def test_a_nucleus_of_nothing_is_the_best_token() -> None:
 
 
 def test_equal_logits_are_cut_in_order_of_their_ids() -> None:
-    drawer = Drawer(VOCABULARY)
     logits = np.zeros(VOCABULARY, np.float32)
-    drawn = {drawer.draw(logits, SamplingParams(top_k=3), at) for at in quantiles(30)}
-    assert drawn == {0, 1, 2}
+    assert set(np.flatnonzero(drawn(logits, SamplingParams(top_k=3), 30))) == {0, 1, 2}
+    assert set(np.flatnonzero(drawn(logits, SamplingParams(top_p=0.001), 200))) == set(range(9))
 
 
 @pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(top_p=0.99), SamplingParams(top_k=40)], ids=str)
@@ -85,14 +108,16 @@ def test_the_ends_of_the_quantiles_draw_tokens_that_exist(params: SamplingParams
     logits = noise(3)
     logits[100:] = -np.inf
     drawer = Drawer(VOCABULARY)
-    assert all(drawer.draw(logits, params, iter([at, at])) < 100 for at in (0.0, 1.0 - 2.0**-53))
+    for first in (0.0, 1.0 - 2.0**-53):
+        for rest in (0.0, 0.5):
+            assert drawer.draw(logits, params, chain([first], repeat(rest, 1000), uniforms(0, 0))) < 100
 
 
 def test_the_logits_are_not_written_to() -> None:
     logits = noise(4)
     before = logits.copy()
     drawer = Drawer(VOCABULARY)
-    drawer.draw(logits, SamplingParams(top_p=0.9), iter([0.5, 0.5]))
+    drawer.draw(logits, SamplingParams(top_p=0.9), uniforms(0, 0))
     drawer.logprobs(logits, 3, 5)
     np.testing.assert_array_equal(logits, before)
 
