@@ -28,8 +28,9 @@ from loadtest.rehearsal import Rehearsal, for_speed
 from loadtest.run_result import Run
 from loadtest.session import Session
 from loadtest.spec import Profile
-from loadtest.verdict import way_back
+from loadtest.verdict import has_scaled, way_back
 
+AFTER_SCALED_S = 5.0  # by then every observer has looked again, and the new replica has its share of the load
 _TICK_S = 0.2
 
 
@@ -67,6 +68,7 @@ class Conductor:
         self._interrupts = 0
         self._interrupted_s: float | None = None
         self._troubles: list[str] = []
+        self._scaled_s: float | None = None  # since when a stage has the replicas that it waits for
 
     def interrupt(self) -> None:
         """Once: send nothing new and drain. Twice: cut what is in flight."""
@@ -167,13 +169,30 @@ class Conductor:
             own.close()
         if self._watch is not None:
             self._watch.start()
-        self._await(own.traffic.over, own, runner)
+        self._await(lambda: self._is_over(own, runner), own, runner)
         if self._watch is not None:
             self._watch.load_ended()
         self._await(lambda: own.complete, own, runner)
         if own.lost_workers:
             self._troubles.append(f"{own.lost_workers} of {self._workers.expected} workers were lost during the run")
         return own
+
+    def _is_over(self, own: Session, runner: Runner) -> bool:
+        """Whether the load has ended; a stage that only waits for replicas ends when they have answered."""
+        now_s, number = own.clock.now(), own.traffic.stage_at(own.clock.now())
+        stage = self._profile.stages[number]
+        # Locust workers keep stages by their own clocks: they go on to the full length.
+        if stage.until_scaled and self._watch is not None and not isinstance(runner, MasterRunner):
+            answered = {record.replica for record in own.traffic.records if record.replica and record.token_s}
+            if not has_scaled(stage.users or 0, self._watch.so_far(), answered):
+                self._scaled_s = None
+            elif self._scaled_s is None:
+                self._scaled_s = now_s
+            elif now_s - self._scaled_s >= AFTER_SCALED_S:
+                self._profile = self._profile.shortened(number, now_s - self._profile.stage_starts_s()[number])
+                own.traffic.follow(self._profile)
+                self._scaled_s = None
+        return own.traffic.over()
 
     def _await(self, condition: Callable[[], bool], own: Session, runner: Runner) -> None:
         """Show progress until `condition` holds; see workers go, and cut everything at a second interrupt."""

@@ -85,6 +85,10 @@ class Stage(_Part):
     rate: RateShape | None = Field(None, description="Open loop: how arrivals come.")
     users: int | None = Field(None, ge=0, le=10_000, description="Closed loop: users at once.")
     warmup: bool = Field(False, description="Sent, but in no total and no SLO.")
+    until_scaled: bool = Field(
+        False,
+        description="Closed loop: over soon after as many replicas as its users ask for have answered; duration_s at the latest.",
+    )
 
 
 class Fixed(_Part):
@@ -235,12 +239,20 @@ class Profile(_Part):
             at_s += stage.duration_s
         return tuple(starts)
 
+    def shortened(self, stage: int, duration_s: float) -> Profile:
+        """The same, but that this stage lasted so long."""
+        stages = list(self.stages)
+        stages[stage] = stages[stage].model_copy(update={"duration_s": duration_s})
+        return self.model_copy(update={"stages": tuple(stages)})
+
     @model_validator(mode="after")
     def _stages_fit_the_loop(self) -> Profile:
         wanted = "rate" if self.loop == "open" else "users"
         for i, stage in enumerate(self.stages):
             if (stage.rate is None) == (wanted == "rate") or (stage.users is None) == (wanted == "users"):
                 raise ValueError(f"stages.{i} ({stage.name}): a loop that is {self.loop} needs `{wanted}` and only it")
+            if stage.until_scaled and self.loop == "open":
+                raise ValueError(f"stages.{i} ({stage.name}): until_scaled is for a loop that is closed")
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError("stages: two have the same name")

@@ -52,6 +52,11 @@ class Traffic:
         self._starts_s = profile.stage_starts_s()
         self._next_index = 0
 
+    def follow(self, profile: Profile) -> None:
+        """Go on by a profile whose later stages begin at other instants."""
+        self.profile = profile
+        self._starts_s = profile.stage_starts_s()
+
     def over(self) -> bool:
         """Whether the time to send has passed, by the profile or because somebody closed it."""
         return self.closed.is_set() or (not self._endless and self.clock.now() >= self.profile.duration_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -65,6 +65,14 @@ class Scaling:
 def expected_replicas(users: int, rule: ScalingRule) -> int:
     """Of a closed loop that keeps `users` requests in flight: clamp(ceil(users / target))."""
     return min(max(math.ceil(users / rule.target_ongoing_requests), rule.min_replicas), rule.max_replicas)
+
+
+def has_scaled(users: int, watched: Watched, answered: Collection[str]) -> bool:
+    """Whether as many replicas run, and have answered, as `users` ask for."""
+    if watched.rule is None:
+        return False
+    wanted = expected_replicas(users, watched.rule)
+    return (watched.last("replicas_running") or 0) == wanted and len(answered) >= wanted
 
 
 def wanted_replicas(profile: Profile, rule: ScalingRule) -> int | None:

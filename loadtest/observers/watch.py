@@ -18,7 +18,7 @@ class Watch:
         self._observers = observers
         self._clock = clock
         self._events: list[Event] = []
-        self._links: set[Link] = set()
+        self._links: dict[tuple[str, str], Link] = {}  # the last by subject and kind of what it stands on
         self._samples: list[Sample] = []
         self._last: dict[str, Observation | ObserverError] = {}
         self._machines: dict[str, tuple[Machine, ...]] = {}
@@ -61,7 +61,7 @@ class Watch:
         return Watched(
             stages=frozenset().union(*(observer.stages for observer in self._observers)),
             events=tuple(self._events),
-            links=frozenset(self._links),
+            links=frozenset(self._links.values()),
             samples=tuple(self._samples),
             machines=tuple(machine for machines in self._machines.values() for machine in machines),
             now=now,
@@ -82,7 +82,7 @@ class Watch:
             return
         self._last[observer.name] = seen
         self._events += seen.events
-        self._links.update(seen.links)
+        self._links |= {(subject, on.partition(":")[0]): (subject, on) for subject, on in seen.links}
         self._samples += seen.samples
         self._machines[observer.name] = seen.machines
         self._rule = seen.rule or self._rule

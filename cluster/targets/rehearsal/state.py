@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.errors import ClusterError
-from cluster.objects import Manifest, dig, text
+from cluster.instance_types import usd_per_hour
+from cluster.objects import Manifest, dig, mappings, text
 from cluster.rehearsal.lab import Running
 from cluster.rehearsal.scenario import Scenario
 from cluster.targets.rehearsal.timers import Timer
@@ -31,12 +32,21 @@ def document(lab: Running, desired: Sequence[Manifest], timers: Sequence[Timer])
         "kubeconfig": str(lab.kubeconfig),
         "namespace": service.namespace,
         "rayservice": service.name,
+        "usd_per_hour": prices(desired),
         "rehearsal": {
             "speed": lab.scenario.speed,
             "stages": stages,
             "timers": [asdict(timer) for timer in timers],
         },
     }
+
+
+def prices(desired: Sequence[Manifest]) -> dict[str, float]:
+    """On demand, of every instance type that a node pool names by itself or by its family."""
+    pools = [m for m in desired if m.kind == "NodePool"]
+    requirements = [r for pool in pools for r in mappings(dig(pool.value, "spec", "template", "spec", "requirements"))]
+    named = {text(value) for requirement in requirements for value in requirement.get("values") or ()}
+    return {kind: usd for kind, usd in usd_per_hour().items() if named & {kind, kind.partition(".")[0]}}
 
 
 def simulated_stages(scenario: Scenario, images: Mapping[str, str]) -> dict[str, dict[str, Any]]:

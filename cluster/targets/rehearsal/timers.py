@@ -55,7 +55,7 @@ _WAITING = {
     "look_back_period_s": (_UP, _DOWN),
     "upscale_delay_s": (_UP,),
     "downscale_delay_s": (_DOWN,),
-    "idleTimeoutSeconds": ("pod-deleted",),
+    "idleTimeoutSeconds": ("ray-node-idle",),
     "consolidateAfter": ("node-deleted",),
 }
 

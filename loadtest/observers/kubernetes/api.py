@@ -29,6 +29,7 @@ class Refused(ObserverError):
     def __init__(self, path: str, status: int, message: str) -> None:
         super().__init__(f"the API server answers {status} to GET {path}: {message}")
         self.status = status
+        self.message = message
 
 
 class Api:

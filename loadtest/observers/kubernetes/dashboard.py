@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from loadtest.observers import ObserverError
 from loadtest.observers.dashboard import TOKEN_HEADER
-from loadtest.observers.kubernetes.api import Api
+from loadtest.observers.kubernetes.api import Api, Refused
 from loadtest.observers.kubernetes.objects import Object, dig, name
+
+_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+:\d+")  # another one for each pod that is tried
 
 
 class ServiceProxy:
@@ -27,9 +30,14 @@ class ServiceProxy:
         base, headers = self._way or self._find()
         try:
             body = self._api.read(base + path + (f"?{urlencode(query)}" if query else ""), headers=headers)
-        except ObserverError:
+        except ObserverError as error:
             self._way = None  # it may be another cluster by now, or another token
-            raise
+            said = (
+                f"{error.status}: {_ADDRESS.sub('the head', error.message)}"
+                if isinstance(error, Refused)
+                else str(error)
+            )
+            raise ObserverError(f"Ray's dashboard does not answer through the API server ({said})") from error
         self._way = base, headers
         return body
 

@@ -53,3 +53,11 @@ def test_the_evidence_of_the_loads_end_is_kept_apart() -> None:
     watch.look()
     assert watch.so_far().under_load.evidence == ("at 1",)
     assert watch.so_far().now.evidence == ("at 2",)
+
+
+def test_a_thing_that_moves_stands_only_where_it_stands_now() -> None:
+    moves = [Observation(links=(("pod:a", f"nodeclaim:{name}"), ("pod:a", "node:n"))) for name in ("first", "second")]
+    watch = Watch([Scripted("one", *moves)], lambda: 0.0)
+    watch.look()
+    watch.look()
+    assert watch.so_far().links == {("pod:a", "nodeclaim:second"), ("pod:a", "node:n")}

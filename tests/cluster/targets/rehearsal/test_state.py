@@ -35,6 +35,9 @@ def test_the_load_test_is_told_addresses_names_and_timers(tmp_path: Path) -> Non
     lab = Running(1, tmp_path / "kubeconfig", "http://127.0.0.1:1", FIELD, ())
     found = state.document(lab, stack("rehearsal"), [Timer("upscale_delay_s", 3, 10, "serve-target-raised")])
     assert (found["namespace"], found["rayservice"]) == ("chatbot", "chatbot")
+    assert found["usd_per_hour"]["trn1.2xlarge"] == 1.34375
+    assert "m5.xlarge" in found["usd_per_hour"]
+    assert "g5.xlarge" not in found["usd_per_hour"]
     assert found["rehearsal"]["timers"] == [
         {"name": "upscale_delay_s", "rehearsed": 3, "production": 10, "stage": "serve-target-raised", "unit": "s"}
     ]
