@@ -111,6 +111,8 @@ def _unready(snapshot: Snapshot, pool: Object) -> str:
     telling = [row for row in failing if row.get("type") not in ("Ready", "ValidationSucceeded")] or failing
     telling.sort(key=lambda row: row.get("status") != "False")
     said = "; ".join(f"{row.get('type')} is {row.get('status')} ({told(row)})" for row in telling[:2])
+    if any(row.get("type") == "InstanceProfileReady" for row in telling):
+        said += f"; its role is {dig(node_class, 'spec', 'role')}: does it exist, and may Karpenter pass it?"
     said = said or told(condition(pool, "Ready")) or "Karpenter has given it no status"
     return f"NodePool {name(pool)} is not ready: EC2NodeClass {wanted}: {said}"
 

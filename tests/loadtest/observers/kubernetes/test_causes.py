@@ -75,6 +75,16 @@ def no_subnet(world: World) -> None:
     world.pools[0]["status"]["conditions"] = [condition("Ready", status="False", reason="NodeClassNotReady")]
 
 
+def no_role(world: World) -> None:
+    said = condition(
+        "InstanceProfileReady", status="Unknown", reason="AwaitingReconciliation", message="object is awaiting"
+    )
+    world.classes[0] = objects.node_class("trainium-trn1", said, condition("Ready", status="Unknown")) | {
+        "spec": {"role": "no-such-role"}
+    }
+    world.pools[0]["status"]["conditions"] = [condition("Ready", status="False", reason="NodeClassNotReady")]
+
+
 def no_class(world: World) -> None:
     world.pools[0]["spec"]["template"]["spec"]["nodeClassRef"]["name"] = "trainium"
     world.pools[0]["status"]["conditions"] = [condition("Ready", status="False", reason="NodeClassNotFound")]
@@ -192,6 +202,7 @@ SITUATIONS: list[tuple[Change, str, str, str]] = [
     (not_tolerated, "nodeclaim-created", "nodeclaim-created", "did not tolerate taint aws.amazon.com/neuron"),
     (not_selected, "nodeclaim-created", "nodeclaim-created", "none gives nodes with no.such/label=true"),
     (no_subnet, "nodeclaim-created", "nodeclaim-created", "SubnetSelector did not match any Subnets"),
+    (no_role, "nodeclaim-created", "nodeclaim-created", "its role is no-such-role"),
     (no_class, "nodeclaim-created", "nodeclaim-created", "there is no EC2NodeClass trainium"),
     (no_type, "nodeclaim-created", "nodeclaim-created", "filtered out all compatible available instance types"),
     (no_scheduler, "nodeclaim-created", "nodeclaim-created", "asks for the scheduler neuron-scheduler"),
