@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import logging
 import ssl
 import threading
 import time
@@ -10,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cluster.rehearsal.kubelet.machine.logs import Logs, chunks
 
 _HANDSHAKE_S = 10.0
+_IDLE_S = 60.0
+_log = logging.getLogger(__name__)
 _NOT_SUPPORTED = frozenset({"exec", "attach", "run", "portForward"})
 _NOT_SUPPORTED_LOG_OPTIONS = ("timestamps", "sinceTime", "sinceSeconds")
 _NOT_SUPPORTED_SENTENCE = (
@@ -113,19 +116,23 @@ class _Listener(http.server.ThreadingHTTPServer):
         self.trust, self.pods, self.logs = trust, pods, logs
         super().__init__(address, _Handler)
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread: a client that stalls in its handshake holds up nobody else."""
+        request.settimeout(_HANDSHAKE_S)
+        with self.trust.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(cast(Any, secured), client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class has it
+        """Somebody without a valid certificate, or who left: theirs to know, not ours to print."""
+        _log.debug("the connection of %s ended", client_address, exc_info=True)
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Listener
     connection: ssl.SSLSocket
     protocol_version = "HTTP/1.1"
     server_version = "process-kubelet"
-
-    def setup(self) -> None:
-        """The handshake happens in the connection's own thread: a client that stalls holds up nobody else."""
-        self.request.settimeout(_HANDSHAKE_S)
-        self.request = self.server.trust.wrap_socket(self.request, server_side=True)
-        self.request.settimeout(None)
-        super().setup()
+    timeout = _IDLE_S
 
     def do_GET(self) -> None:
         """Every path that is served."""
@@ -184,7 +191,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
             self.wfile.flush()
-        except (BrokenPipeError, ConnectionResetError) as error:  # whoever read has left
+        except OSError as error:  # whoever read has left
             self.close_connection = True
             raise _Left from error
 
