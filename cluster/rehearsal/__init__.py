@@ -1,4 +1,5 @@
-"""A Kubernetes control plane on one machine: the real programs, built from pinned modules, nothing of a cluster faked.
+"""A cluster on one machine: real Kubernetes, Karpenter and KubeRay, built from pinned modules, in namespaces of their own.
 
-It knows nothing of the chatbot: no import of lint, plan or targets.
+From outside in: `lab` starts, asks and ends it; `supervisor` is the first process inside; `components` says what it starts;
+`kubelet` runs the pods. It knows nothing of lint, plan or targets, and of the chatbot the names of its images and Service.
 """
