@@ -12,7 +12,8 @@ from cluster.errors import Refused
 UNSHARE = (
     "unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
 )  # fmt: skip
-_TOOLS = {"unshare": "util-linux", "mount": "mount", "ip": "iproute2"}
+# The last is for a pod: KubeRay's readiness probe of a worker runs it there, and a pod's programs are this machine's.
+_TOOLS = {"unshare": "util-linux", "mount": "mount", "ip": "iproute2", "wget": "wget"}
 
 
 def refuse_without_namespaces() -> None:
