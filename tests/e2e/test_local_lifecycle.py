@@ -96,6 +96,7 @@ def test_deploy_mends_a_front_door_that_was_killed(own_folder: LocalDeployment) 
             os.kill(process["pid"], signal.SIGKILL)
     mended = own_folder.deploy()
     assert mended.returncode == 0, mended.stderr
+    assert "Removing" not in mended.stderr  # Serve replaces it while deploy waits
     assert own_folder.command("chat", "local", "--prompt", "Hello!").returncode == 0
 
 

@@ -66,6 +66,7 @@ def variables(folder: LocalFolder, ports: Mapping[str, int], *, longest_answer_s
         "DASHBOARD_METRIC_PORT": str(ports["dashboard_metrics"]),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # a dead HAProxy is replaced when it has been missed three times
         "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "3",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(math.ceil(longest_answer_s + MARGIN_S)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder.haproxy / "haproxy.cfg"),

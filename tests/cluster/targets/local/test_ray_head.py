@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cluster.targets.local import ray_head
 from cluster.targets.local.folder import LocalFolder
+from cluster.targets.local.target import RECOVERY_S
 
 FOLDER = LocalFolder(Path("/home/somebody-with-a-long-name/.cache/trainium-chatbot/local"))
 PORTS = {name: 20_000 + i for i, name in enumerate(ray_head.PORTS)}
@@ -20,6 +21,11 @@ def test_ray_is_closed_by_a_token_of_our_own_and_stays_on_loopback() -> None:
     assert variables["RAY_AUTH_TOKEN_PATH"] == str(FOLDER.token)
     assert variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
     assert "--dashboard-host=127.0.0.1" in ray_head.command(FOLDER, PORTS, num_cpus=2)
+
+
+def test_a_dead_haproxy_is_missed_long_before_a_deploy_gives_it_up() -> None:
+    variables = ray_head.variables(FOLDER, PORTS, longest_answer_s=300)
+    assert 3 * float(variables["RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S"]) < RECOVERY_S / 4
 
 
 def test_every_port_is_used_once() -> None:
