@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from loadtest.errors import UsageError
 from loadtest.spec import Profile
 
+STAMP_S = 1.0  # objects carry whole seconds
 IN_SECONDS = {"s": 1.0, "ms": 1e-3, "min": 60.0}
 
 
@@ -48,17 +49,21 @@ class Rehearsal(_Part):
 
     def predicted_s(self, stage: str, took_s: float) -> float:
         """What the stage would take in production."""
-        rehearsed_s, production_s = self.replaced_s(stage)
+        rehearsed_s, production_s = self.replaced_s(stage, took_s)
         return max(0.0, took_s - rehearsed_s) + production_s
 
-    def replaced_s(self, stage: str) -> tuple[float, float]:
-        """Seconds of this stage that were rehearsed, and those of production in their place."""
+    def replaced_s(self, stage: str, took_s: float) -> tuple[float, float]:
+        """Seconds of this stage that were rehearsed, and those of production in their place.
+
+        A simulated wait that the stage is too short for did not happen: the image was on the node, the model in the cache.
+        """
         pairs = [
             (timer.rehearsed * IN_SECONDS[timer.unit], timer.production * IN_SECONDS[timer.unit])
             for timer in self.timers
             if timer.stage == stage and timer.unit in IN_SECONDS
         ]
-        if simulated := self.stages.get(stage):
+        simulated = self.stages.get(stage)
+        if simulated is not None and took_s >= simulated.rehearsed_s - STAMP_S:
             pairs.append((simulated.rehearsed_s, simulated.production_s))
         return sum(rehearsed for rehearsed, _ in pairs), sum(production for _, production in pairs)
 

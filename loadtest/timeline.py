@@ -13,6 +13,7 @@ from loadtest.stages import DEPLOY, HEAD, OURS, SCALE_IN, SCALE_OUT
 Status = Literal["reached", "unseen", "missing", "skipped"]
 NO_REPLICA = "(none)"  # a replica that was asked for and never came to be
 HEAD_POD = "(head)"
+_ENDS = frozenset({"pod-deleted", "node-deleted"})
 STAMP_S = (
     2.0  # objects carry whole seconds, and a look is a second apart: by so much a cause may seem to follow its effect
 )
@@ -79,7 +80,7 @@ def scale_out(
         for place, (replica, walk) in enumerate(zip(replicas, walks, strict=True), 1)
     ]
     heads = {event.subject for event in within if event.subject.startswith("head:")}
-    roots = _roots(within, below, _walk(below, heads | old).union(*walks))
+    roots = _roots(SCALE_OUT, within, below, _walk(below, heads | old).union(*walks))
     for i in range(wanted - len(replicas)):
         walk = _walk(below, [kind[i] for kind in roots if i < len(kind)])
         chains.append(_chain(SCALE_OUT, started, walk, NO_REPLICA, visible, place=len(replicas) + i + 1))
@@ -103,14 +104,14 @@ def deployment(
     started = [applied, *events, *_first_tokens(records, float("inf"))]
     below = _below(events, links)
     heads = _in_order_of_appearance(event.subject for event in events if event.subject.startswith("head:"))
-    head = _walk(below, heads[-1:])
+    head = _walk(below, sorted(heads, key=lambda subject: _reach(HEAD, events, _walk(below, [subject])))[-1:])
     chains = [_chain(HEAD, started, head, HEAD_POD, visible)] if "pod-created" in visible else []
     replicas = _in_order_of_appearance(event.subject for event in events if event.subject.startswith("replica:"))
     ran = [event.subject for event in events if event.stage == "replica-running"]
     if replicas:
         first = (ran or replicas)[0]
         return (*chains, _chain(DEPLOY, started, _walk(below, [first]), first, visible))
-    roots = _roots(events, below, _walk(below, heads))
+    roots = _roots(DEPLOY, events, below, _walk(below, heads))
     walk = _walk(below, [kind[0] for kind in roots if kind])
     return (*chains, _chain(DEPLOY, started, walk, NO_REPLICA, visible))
 
@@ -122,7 +123,9 @@ def scale_in(
     visible |= OURS
     within = [Event("load-removed", removed_s, "client"), *(event for event in events if event.at_s >= removed_s)]
     below = _below(events, links)
-    gone = _in_order_of_appearance(event.subject for event in within if event.stage == "replica-drained")
+    drained = _in_order_of_appearance(event.subject for event in within if event.stage == "replica-drained")
+    # A replica that never had a place leaves none behind.
+    gone = [subject for subject in drained if subject in below or "ray-node-idle" not in visible]
     chains = [_chain(SCALE_IN, within, _walk(below, [subject]), subject, visible) for subject in gone]
     chains += [_chain(SCALE_IN, within, {""}, NO_REPLICA, visible) for _ in range(len(gone), wanted)]
     return tuple(chains)
@@ -157,20 +160,31 @@ def _walk(below: dict[str, set[str]], subjects: Iterable[str]) -> set[str]:
     return found
 
 
-def _roots(events: Sequence[Event], below: dict[str, set[str]], owned: set[str]) -> list[list[str]]:
-    """Pods, machines, … that no new replica stands on, nor another of them; by kind, in order of appearance.
+def _roots(
+    names: Sequence[str], events: Sequence[Event], below: dict[str, set[str]], owned: set[str]
+) -> list[list[str]]:
+    """Pods, machines, … that no new replica stands on, nor another of them, by kind; the n-th is the n-th missing replica's.
 
-    The n-th of each belongs to the n-th replica that is missing: while a chain is broken, nothing else joins them.
+    First those that came farthest, and of these the ones that are still there: a pod that ended is replaced, and how far
+    one like it came says more than where its successor happens to be.
     """
-    free = [
-        subject for subject in _in_order_of_appearance(event.subject for event in events) if subject not in owned | {""}
-    ]
+    free = [s for s in _in_order_of_appearance(event.subject for event in events) if s not in owned | {""}]
     carried = {on for subject in free for on in _walk(below, [subject]) - {subject}}
+    gone = {event.subject for event in events if event.stage in _ENDS}
+
+    def rank(subject: str) -> tuple[int, bool]:
+        return -_reach(names, events, _walk(below, [subject])), subject in gone
+
     kinds: dict[str, list[str]] = {}
-    for subject in free:
-        if subject not in carried:
-            kinds.setdefault(subject.partition(":")[0], []).append(subject)
+    for subject in sorted((subject for subject in free if subject not in carried), key=rank):
+        kinds.setdefault(subject.partition(":")[0], []).append(subject)
     return list(kinds.values())
+
+
+def _reach(names: Sequence[str], events: Sequence[Event], walk: set[str]) -> int:
+    """How far along the chain the things of one walk came by themselves."""
+    own = [event for event in events if event.subject and event.subject in walk]
+    return max((names.index(event.stage) for event in own if event.stage in names), default=0)
 
 
 def _chain(
@@ -189,7 +203,7 @@ def _chain(
             own.setdefault(event.stage, event)
     first = own | _shared(names, [event for event in events if not event.subject], own, place)
     last = max(names.index(name) for name in first if name in names)
-    stages, before_s = [], min(event.at_s for name, event in first.items() if name in names)
+    stages, before_s = [], next(first[name].at_s for name in names if name in first)
     for i, name in enumerate(names):
         if name in first:
             event = first[name]
@@ -224,8 +238,8 @@ def _shared(names: Sequence[str], events: Sequence[Event], own: dict[str, Event]
 
 
 def _reaches(event: Event, first: Event, place: int) -> bool:
-    """Whether this step of a number crosses what the replica at `place` needs; events without a number serve all."""
-    if event.step is None or first.step is None:
+    """Whether this step up of a number crosses what the replica at `place` needs; what is no step up serves all."""
+    if event.step is None or first.step is None or event.step[1] < event.step[0]:
         return True
     needed = first.step[0] + place
     return event.step[0] < needed <= event.step[1]

@@ -84,7 +84,7 @@ def waterfalls(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     for title, key in ((out, "scale_out"), ("Scale-in", "scale_in")):
         for chain in document[key]:
             reached = [stage for stage in chain["stages"] if stage["status"] == "reached"]
-            start_s, whole_s = min(stage["at_s"] for stage in reached), max(chain["took_s"], 1e-9)
+            start_s, whole_s = reached[0]["at_s"], max(chain["took_s"], 1e-9)
             rows = [_bar(stage, start_s, whole_s) for stage in chain["stages"] if stage["status"] != "skipped"]
             skipped = [panels.short(stage["name"]) for stage in chain["stages"] if stage["status"] == "skipped"]
             found.append(
@@ -105,7 +105,7 @@ def _bar(stage: Mapping[str, Any], start_s: float, whole_s: float) -> dict[str, 
     """Left end and width of a stage's bar, in per cent of the whole chain."""
     if stage["at_s"] is None:
         return {**stage, "left": 0.0, "width": 0.0}
-    end = 100 * (stage["at_s"] - start_s) / whole_s
+    end = max(0.0, 100 * (stage["at_s"] - start_s) / whole_s)  # a node that was there before the load has no width
     width = min(end, 100 * stage["took_s"] / whole_s)
     return {**stage, "left": end - width, "width": max(width, 0.4)}
 

@@ -29,13 +29,13 @@ def rehearsed(rehearsal: Rehearsal, profile: Profile) -> dict[str, Any]:
 
 def _chain(chain: Chain, rehearsal: Rehearsal | None) -> dict[str, Any]:
     stages = [_stage(stage, rehearsal) for stage in chain.stages]
-    instants = [stage.at_s for stage in chain.stages if stage.at_s is not None]
+    instants = [stage.at_s for stage in chain.stages if stage.at_s is not None]  # the first is where the chain begins
     predicted = [stage["predicted_s"] for stage in stages if stage["predicted_s"] is not None]
     complete = rehearsal is not None and chain.broken_at is None
     return {
         "replica": chain.replica,
         "stages": stages,
-        "took_s": max(instants) - min(instants),
+        "took_s": max(instants) - instants[0],
         "predicted_s": sum(predicted) if complete else None,
     }
 
@@ -43,6 +43,6 @@ def _chain(chain: Chain, rehearsal: Rehearsal | None) -> dict[str, Any]:
 def _stage(stage: StageTime, rehearsal: Rehearsal | None) -> dict[str, Any]:
     row: dict[str, Any] = {**asdict(stage), "rehearsed_s": None, "production_s": None, "predicted_s": None}
     if rehearsal is not None and stage.took_s is not None:
-        row["rehearsed_s"], row["production_s"] = rehearsal.replaced_s(stage.name)
+        row["rehearsed_s"], row["production_s"] = rehearsal.replaced_s(stage.name, stage.took_s)
         row["predicted_s"] = rehearsal.predicted_s(stage.name, stage.took_s)
     return row

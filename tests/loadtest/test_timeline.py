@@ -224,3 +224,59 @@ def test_a_deployment_on_one_machine_has_no_head_to_wait_for() -> None:
     found = timeline.deployment([*steps((1, 0, 1)), *came("a", 2)], [], applied=applied, visible=LOCAL, asks=False)
     assert [chain.replica for chain in found] == ["a"]
     assert found[0].broken_at is None
+
+
+def test_a_pod_that_was_replaced_does_not_hide_the_one_that_is_there() -> None:
+    events = [
+        Event("pod-created", 20.0, "test", "pod:first"), Event("container-started", 25.0, "test", "pod:first"),
+        Event("pod-deleted", 30.0, "test", "pod:first"),
+        Event("pod-created", 31.0, "test", "pod:second"), Event("container-started", 36.0, "test", "pod:second"),
+    ]  # fmt: skip
+    (chain,) = timeline.scale_out(
+        events, [], known=["old"], applied=APPLIED, until_s=100, wanted=1, visible=chains.EVERYTHING
+    )
+    assert chain.subjects == {"pod:second"}
+
+
+def test_how_far_a_pod_came_that_ended_says_more_than_where_its_successor_is() -> None:
+    events = [
+        Event("pod-created", 20.0, "test", "pod:first"), Event("container-started", 25.0, "test", "pod:first"),
+        Event("pod-deleted", 30.0, "test", "pod:first"), Event("pod-created", 31.0, "test", "pod:second"),
+    ]  # fmt: skip
+    (chain,) = timeline.scale_out(
+        events, [], known=["old"], applied=APPLIED, until_s=100, wanted=1, visible=chains.EVERYTHING
+    )
+    assert chain.broken_at is not None
+    assert chain.broken_at.name == "ray-node-joined"
+
+
+def test_a_replica_that_never_had_a_place_leaves_none_behind() -> None:
+    events = [Event("replica-drained", 110.0, "test", "replica:placeless")]
+    assert timeline.scale_in(events, removed_s=100.0, wanted=0, visible=chains.EVERYTHING) == ()
+
+
+def test_a_target_that_was_lowered_is_the_cause_of_what_was_drained_after_it() -> None:
+    lowered = [
+        Event("serve-target-lowered", at_s, "test", step=(old, old - 1)) for at_s, old in ((105.0, 3), (130.0, 2))
+    ]
+    drained = [Event("replica-drained", at_s, "test", f"replica:{at_s:g}", "ip:1") for at_s in (108.0, 133.0)]
+    found = timeline.scale_in([*lowered, *drained], removed_s=100.0, wanted=2, visible=LOCAL | {"serve-target-lowered"})
+    assert [next(stage.at_s for stage in chain.stages if stage.name == "serve-target-lowered") for chain in found] == [
+        105.0,
+        130.0,
+    ]
+
+
+def test_a_node_that_was_there_before_the_load_takes_none_of_its_time() -> None:
+    step = Event("load-applied", 60.0, "client", step=(1, 2))
+    first = Event("load-applied", 5.0, "client")
+    events = [
+        Event("nodeclaim-created", 17.0, "test", "nodeclaim:a"),
+        *(Event(stage, 70.0, "test", "pod:a", "nodeclaim:a") for stage in ("pod-created", "pod-scheduled")),
+    ]
+    (chain,) = timeline.scale_out(
+        events, [], known=["old"], applied=(first, step), until_s=100, wanted=1, visible=chains.EVERYTHING
+    )
+    took_s = {stage.name: stage.took_s for stage in chain.stages if stage.status == "reached"}
+    assert all(seconds is not None and seconds >= 0 for seconds in took_s.values())
+    assert took_s["nodeclaim-created"] == 0

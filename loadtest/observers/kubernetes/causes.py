@@ -124,8 +124,8 @@ def _containers(snapshot: Snapshot, pod: Object, subject: str, what: str) -> Ite
         yield Cause("container-started", text, subject=subject)
     for event in about(snapshot.events, pod, "Unhealthy")[:1]:
         if not is_true(pod, "Ready"):
-            stage = "ray-node-joined" if subject.startswith("head:") else "first-token"
-            yield Cause(stage, f"{what} is not ready: {told(event)}", subject=subject)
+            for stage in ("ray-node-joined",) if subject.startswith("head:") else ("ray-node-joined", "first-token"):
+                yield Cause(stage, f"{what} is not ready: {told(event)}", subject=subject)
 
 
 def _container(snapshot: Snapshot, pod: Object, subject: str, what: str, status: Object) -> Iterator[Cause]:
