@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,14 +17,17 @@ from cluster import order
 from cluster.errors import ClusterError, NotReady
 from cluster.explain.snapshot import Snapshot, gather
 from cluster.faults.frozen import frozen
-from cluster.objects import Manifest
+from cluster.objects import Manifest, dig, text
 from cluster.order import Phase
 from cluster.rehearsal.lab import Lab
 from cluster.release import Release
+from cluster.transport import ApiError
 from cluster.wait import Patience, until_ready
 
 POOLS_S = 5.0  # Karpenter looks at new pools within two; a pool that it refuses must not hold the rest back
 VERDICT_TIMEOUT_S = 600.0
+PODS_S = 30.0
+_AT_ONCE = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,31 @@ class LabBench:
         return gather(self.release.stage.api, self.release.namespace, datetime.now(timezone.utc))
 
     def clear(self) -> None:
-        """Remove everything that was laid down, nodes included. Raises NotReady with what does not go."""
+        """Remove everything that was laid down, nodes included. Raises NotReady with what does not go.
+
+        Its pods get no time to end: nobody's answer is on its way, and a head takes all of its grace.
+        """
+        services = [manifest for manifest in self.desired if manifest.kind == "RayService"]
+        for service in services:
+            resource = self.release.stage.resource(service.api_version, service.kind)
+            live = self.release.stage.live(service)
+            if live is not None:
+                self.release.stage.api.delete(live, resource, foreground=True)
+        deadline_s = time.monotonic() + PODS_S
+        while any(self.release.stage.live(service) for service in services) and time.monotonic() < deadline_s:
+            self._kill_pods()
+            time.sleep(0.5)
         self.release.destroy()
+
+    def _kill_pods(self) -> None:
+        api, pods = self.release.stage.api, self.release.stage.resource("v1", "Pod")
+        for value in api.listing(pods, self.release.namespace).items:
+            path = pods.path(text(dig(value, "metadata", "name")), self.release.namespace)
+            try:
+                api.transport.ask("delete", path, body=_AT_ONCE)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
 
     def _first_pid(self) -> int:
         running = self.lab.status()

@@ -39,5 +39,11 @@ NODE_CLASS = (
         {"karpenter.sh/discovery": "another-cluster"},
         "SecurityGroup",
     ),
-    _class("role-unknown", "The class names a role that does not exist.", "/spec/role", "no-such-role", "role"),
+    _class(
+        "role-unknown",
+        "The class names a role that does not exist.",
+        "/spec/role",
+        "no-such-role",
+        "no-such-role",
+    ),
 )
