@@ -28,6 +28,7 @@ DEFAULT_SCHEDULER = "default-scheduler"
 PROVISIONING_S = 30.0  # Karpenter batches for ten seconds at most
 LAUNCH_FAILED = frozenset({"", "AwaitingReconciliation"})  # a launch that nothing has refused yet
 BOOT_S = 300.0
+NO_CAPACITY, CAPACITY_S = "InsufficientCapacityError", 180.0  # the claim is gone by then, and tried again
 PLUGIN_S = 60.0
 
 
@@ -75,13 +76,13 @@ def _pools(snapshot: Snapshot, pod: Object, what: str, suiting: Sequence[Object]
 
 
 def _karpenter(snapshot: Snapshot, pod: Object, what: str, suiting: Sequence[Object]) -> Iterator[tuple[str, bool]]:
-    failed = [event for event in about(snapshot.events, pod, "FailedScheduling") if _by_karpenter(event)]
-    for event in failed[:1]:
-        yield f"No node pool took pending {what}: {told(event)}", True
     for pool in suiting:
         for event in snapshot.about_outside(pool, "NoCompatibleInstanceTypes")[:1]:
             yield f"NodePool {name(pool)} has no instance type to offer: {told(event)}", True
-    for event in [event for event in snapshot.outside_events if event.get("reason") == "InsufficientCapacityError"][:1]:
+    failed = [event for event in about(snapshot.events, pod, "FailedScheduling") if _by_karpenter(event)]
+    for event in failed[:1]:
+        yield f"No node pool took pending {what}: {told(event)}", True
+    for event in [event for event in snapshot.recent_warnings(CAPACITY_S) if event.get("reason") == NO_CAPACITY][:1]:
         yield f"EC2 has no capacity: {told(event)}", False
     if snapshot.taken_unix_s - (created_s(pod) or snapshot.taken_unix_s) > PROVISIONING_S:
         yield f"No node pool took pending {what}, and Karpenter says nothing of it: does it run?", False

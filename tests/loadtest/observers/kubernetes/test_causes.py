@@ -91,6 +91,8 @@ def no_class(world: World) -> None:
 
 
 def no_type(world: World) -> None:
+    said = "Failed to schedule pod, incompatible requirements, label does not have known values"  # of the other pool
+    world.events.append(event("Pod", WORKER, "FailedScheduling", said, by="karpenter"))
     text = "NodePool requirements filtered out all compatible available instance types"
     world.outside_events.append(event("NodePool", "trainium-trn1", "NoCompatibleInstanceTypes", text))
 
