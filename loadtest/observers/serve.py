@@ -109,8 +109,7 @@ def causes(snapshot: Snapshot, starts: Mapping[str, Startup]) -> Iterator[Cause]
             yield Cause(stage, f"Serve says {snapshot.status}: {told}", definite=True)
     elif told and any(not replica.started for replica in snapshot.replicas.values()):
         first = " ".join(snapshot.message.split())[:400]
-        for stage in ("replica-started", "ray-demand-raised"):
-            yield Cause(stage, f"Serve waits for a place for a replica: {first}")
+        yield Cause("replica-started", f"Serve waits for a place for a replica: {first}")
 
 
 def _startup_causes(snapshot: Snapshot, replica: Replica, start: Startup) -> Iterator[Cause]:

@@ -13,8 +13,6 @@ from loadtest.observers.kubernetes.objects import Object, about, condition, crea
 from loadtest.observers.kubernetes.snapshot import Snapshot, ray_container
 
 OPERATOR_S = 30.0  # KubeRay looks at a new object within a second
-GCS_WAIT_S = 180.0
-DELETION_S = 60.0  # beyond its grace time a pod is overdue
 NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 NO_CONTAINER = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 NO_SANDBOX = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")

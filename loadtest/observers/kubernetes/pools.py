@@ -14,6 +14,7 @@ from loadtest.observers.kubernetes.objects import (
     condition,
     created_s,
     dig,
+    event_s,
     is_true,
     labels,
     moment_s,
@@ -25,7 +26,8 @@ from loadtest.observers.kubernetes.objects import (
 from loadtest.observers.kubernetes.snapshot import TYPE, Snapshot, advertises, devices
 
 DEFAULT_SCHEDULER = "default-scheduler"
-PROVISIONING_S = 30.0  # Karpenter batches for ten seconds at most
+PROVISIONING_S = 12.0  # Karpenter batches for ten seconds at most, and tries again after ten
+RECONCILED_S = 30.0  # a condition that is Unknown so long stays so
 LAUNCH_FAILED = frozenset({"", "AwaitingReconciliation"})  # a launch that nothing has refused yet
 BOOT_S = 300.0
 NO_CAPACITY, CAPACITY_S = "InsufficientCapacityError", 180.0  # the claim is gone by then, and tried again
@@ -67,7 +69,7 @@ def _unclaimed(snapshot: Snapshot, pod: Object, subject: str, what: str) -> Iter
 def _pools(snapshot: Snapshot, pod: Object, what: str, suiting: Sequence[Object]) -> Iterator[tuple[str, bool]]:
     for pool in suiting:
         if not is_true(pool, "Ready"):
-            yield _unready(snapshot, pool), _stands(snapshot, pool)
+            yield _unready(snapshot, pool)
     if not snapshot.pools:
         yield f"No node pool took pending {what}: there is none", False
     elif not suiting:
@@ -78,14 +80,13 @@ def _pools(snapshot: Snapshot, pod: Object, what: str, suiting: Sequence[Object]
 def _karpenter(snapshot: Snapshot, pod: Object, what: str, suiting: Sequence[Object]) -> Iterator[tuple[str, bool]]:
     for pool in suiting:
         for event in snapshot.about_outside(pool, "NoCompatibleInstanceTypes")[:1]:
-            yield f"NodePool {name(pool)} has no instance type to offer: {told(event)}", True
+            yield f"NodePool {name(pool)} has no instance type to offer: {told(event)}", _stands(snapshot, event)
     failed = [event for event in about(snapshot.events, pod, "FailedScheduling") if _by_karpenter(event)]
     for event in failed[:1]:
-        yield f"No node pool took pending {what}: {told(event)}", True
+        yield f"No node pool took pending {what}: {told(event)}", _stands(snapshot, event)
     for event in [event for event in snapshot.recent_warnings(CAPACITY_S) if event.get("reason") == NO_CAPACITY][:1]:
         yield f"EC2 has no capacity: {told(event)}", False
-    if snapshot.taken_unix_s - (created_s(pod) or snapshot.taken_unix_s) > PROVISIONING_S:
-        yield f"No node pool took pending {what}, and Karpenter says nothing of it: does it run?", False
+    yield f"No node pool took pending {what}, and Karpenter says nothing of it: does it run?", False
 
 
 def _selector(pod: Object) -> Mapping[str, str]:
@@ -102,12 +103,12 @@ def _provided(pool: Object) -> dict[str, str]:
     return found
 
 
-def _unready(snapshot: Snapshot, pool: Object) -> str:
-    """The deepest reason: a condition of its node class, or its own."""
+def _unready(snapshot: Snapshot, pool: Object) -> tuple[str, bool]:
+    """The deepest reason, a condition of its node class or its own, and whether Karpenter has made up its mind."""
     wanted = str(dig(pool, "spec", "template", "spec", "nodeClassRef", "name"))
     node_class = named(snapshot.classes, wanted)
     if node_class is None:
-        return f"NodePool {name(pool)} is not ready: there is no EC2NodeClass {wanted}"
+        return f"NodePool {name(pool)} is not ready: there is no EC2NodeClass {wanted}", True
     failing = [row for row in rows(dig(node_class, "status", "conditions")) if row.get("status") != "True"]
     telling = [row for row in failing if row.get("type") not in ("Ready", "ValidationSucceeded")] or failing
     telling.sort(key=lambda row: row.get("status") != "False")
@@ -115,7 +116,9 @@ def _unready(snapshot: Snapshot, pool: Object) -> str:
     if any(row.get("type") == "InstanceProfileReady" for row in telling):
         said += f"; its role is {dig(node_class, 'spec', 'role')}: does it exist, and may Karpenter pass it?"
     said = said or told(condition(pool, "Ready")) or "Karpenter has given it no status"
-    return f"NodePool {name(pool)} is not ready: EC2NodeClass {wanted}: {said}"
+    since_s = moment_s(condition(pool, "Ready").get("lastTransitionTime")) or created_s(pool) or snapshot.taken_unix_s
+    refused = any(row.get("status") == "False" for row in telling) or snapshot.taken_unix_s - since_s > RECONCILED_S
+    return f"NodePool {name(pool)} is not ready: EC2NodeClass {wanted}: {said}", refused
 
 
 def _claim(snapshot: Snapshot, claim: Object, pod: Object, subject: str) -> Iterator[Cause]:
@@ -192,7 +195,6 @@ def _by_karpenter(event: Object) -> bool:
     return "karpenter" in (dig(event, "source", "component"), event.get("reportingComponent"))
 
 
-def _stands(snapshot: Snapshot, pool: Object) -> bool:
-    """Whether it has not been ready for a while: at the start nothing is."""
-    since_s = moment_s(condition(pool, "Ready").get("lastTransitionTime")) or created_s(pool)
-    return since_s is not None and snapshot.taken_unix_s - since_s > PROVISIONING_S / 2
+def _stands(snapshot: Snapshot, event: Object) -> bool:
+    """Whether Karpenter has had the time to try again since it said so: pools turn ready a moment after they are made."""
+    return snapshot.taken_unix_s - (event_s(event) or snapshot.taken_unix_s) > PROVISIONING_S
