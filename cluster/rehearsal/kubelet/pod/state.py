@@ -130,7 +130,8 @@ def _first_record(told: Mapping[str, Any], container: Container, reason: str, no
     elif ended := mapping(dig(told, "state", "terminated")):
         state = Ended(int(ended.get("exitCode") or 0), text(ended.get("reason")), now, now)
     instance = restarts + (0 if isinstance(state, Waiting) and not restarts else 1)
-    return Record(state, restarts=restarts, instance=instance)
+    previous = state if isinstance(state, Ended) else None
+    return Record(state, previous=previous, restarts=restarts, instance=instance)
 
 
 def _statuses(pod: Pod) -> list[Mapping[str, Any]]:
