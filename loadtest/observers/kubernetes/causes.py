@@ -47,7 +47,8 @@ def _service(snapshot: Snapshot) -> Iterator[Cause]:
         yield Cause(
             "ray-demand-raised", f"{what} is not looked at by KubeRay: its operator does not run", definite=overdue
         )
-    if failed := about(snapshot.events, service, "FailedToUpdateServeApplications"):
+    failed = about(snapshot.events, service, "FailedToUpdateServeApplications")
+    if failed and not is_true(service, "Ready"):  # while the head comes up KubeRay fails at it, too
         yield Cause("serve-target-raised", f"{what}: KubeRay could not give Serve its config: {told(failed[0])}")
 
 

@@ -34,10 +34,16 @@ def _karpenter(snapshot: Snapshot, claim: Object, node: Object) -> Iterator[Caus
     if dig(pool, "spec", "disruption", "consolidateAfter") == "Never":
         text = f"{what}: NodePool {name(pool)} never consolidates (consolidateAfter: Never)"
         yield Cause("node-deleted", text, definite=True, subject=subject)
-    if any(str(budget.get("nodes")) in ("0", "0%") for budget in rows(dig(pool, "spec", "disruption", "budgets"))):
+    if any(_forbids(budget) for budget in rows(dig(pool, "spec", "disruption", "budgets"))):
         text = f"{what}: a disruption budget of NodePool {name(pool)} allows no node to go"
         yield Cause("node-deleted", text, definite=True, subject=subject)
     for value in (node, claim, pool):
         for event in snapshot.about_outside(value, *_KEPT)[:1]:
             for stage in ("node-emptied", "node-deleted"):
                 yield Cause(stage, f"{what}: {told(event)}", subject=subject)
+
+
+def _forbids(budget: Object) -> bool:
+    """Whether it keeps empty nodes, always."""
+    reasons = budget.get("reasons") or ("Empty",)
+    return str(budget.get("nodes")) in ("0", "0%") and "Empty" in reasons and not budget.get("schedule")

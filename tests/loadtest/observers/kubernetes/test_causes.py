@@ -276,6 +276,29 @@ def test_why_a_node_stays(disruption: dict[str, Any], words: str) -> None:
     assert any(words in cause.text for cause in causes if cause.stage == "node-deleted")
 
 
+@pytest.mark.parametrize(
+    "budget",
+    [
+        {"nodes": "1"},
+        {"nodes": "0", "reasons": ["Drifted", "Underutilized"]},
+        {"nodes": "0", "schedule": "0 9 * * mon-fri", "duration": "8h"},
+    ],
+)
+def test_a_budget_that_lets_empty_nodes_go_is_no_cause(budget: dict[str, Any]) -> None:
+    world = World()
+    world.pools[0]["spec"]["disruption"] = {"budgets": [budget]}
+    assert not any("budget" in cause.text for cause in Watching(world).look(60.0).now.causes)
+
+
+def test_what_went_wrong_while_the_head_came_up_is_no_cause_later() -> None:
+    world = World()
+    world.events.append(event("RayService", "chatbot", "FailedToUpdateServeApplications", "connection refused"))
+    assert world.service is not None
+    assert any("connection refused" in cause.text for cause in Watching(world).look(60.0).now.causes)
+    world.service["status"]["conditions"] = [condition("Ready")]
+    assert not any("connection refused" in cause.text for cause in Watching(world).look(60.0).now.causes)
+
+
 def test_karpenters_own_word_on_a_node_that_stays_is_told() -> None:
     world = World()
     world.outside_events.append(event("NodeClaim", CLAIM, "DisruptionBlocked", "Pdb prevents pod evictions"))
