@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
+import secrets
 import shutil
 import socket
 import ssl
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from cluster.errors import ClusterError
 from cluster.rehearsal import kubeconfig
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.certificates import Authority, Pair, service_account_key
@@ -20,6 +24,7 @@ from cluster.rehearsal.processes import Processes
 API_SERVER = "kube-apiserver"
 SERVICE_ADDRESSES = "10.96.0.0/16"
 KUBERNETES_SERVICE = "10.96.0.1"  # the first of them, where pods look for the API server
+_PORTS = range(20000, 32768)  # below Linux's ephemeral ones
 _IN_CLUSTER = "kubernetes.default.svc"
 _SERVER_HOSTS = ("localhost", "kubernetes", "kubernetes.default", _IN_CLUSTER, f"{_IN_CLUSTER}.cluster.local")
 
@@ -39,13 +44,16 @@ class Ports:
 
     @classmethod
     def free(cls, address: str) -> Ports:
-        """Ports that nobody listens on at this moment."""
-        sockets = [socket.create_server((address, 0)) for _ in range(5)]
-        try:
-            return cls(*(s.getsockname()[1] for s in sockets))
-        finally:
-            for s in sockets:
-                s.close()
+        """Ports that nobody listens on, and that the kernel gives to no outgoing connection before we do."""
+        with contextlib.ExitStack() as held:
+            found: list[int] = []
+            for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
+                with contextlib.suppress(OSError):
+                    held.enter_context(socket.create_server((address, port)))
+                    found.append(port)
+                if len(found) == len(dataclasses.fields(cls)):
+                    return cls(*found)
+        raise ClusterError(f"No five ports of {_PORTS.start} to {_PORTS.stop} are free on {address}.")
 
 
 class ControlPlane:
