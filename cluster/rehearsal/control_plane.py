@@ -148,7 +148,8 @@ class ControlPlane:
         """The API server and its etcd alone: objects are checked and kept, and nothing comes of them."""
         return [
             self._component("etcd", self._etcd_flags(), f"http://{self._address}:{self._ports.etcd}/health"),
-            self._component(API_SERVER, self._api_server_flags(), f"{self.url}/readyz"),
+            # It ends itself where etcd does not answer for some seconds, which a busy machine may take to start it.
+            self._component(API_SERVER, self._api_server_flags(), f"{self.url}/readyz", after=["etcd"]),
         ]
 
     def start(self) -> ControlPlane:
