@@ -77,7 +77,7 @@ def open_neuron(settings: Settings, *, stages: Stages, progress: Progress = sile
 
 def fetch(settings: Settings, *, versions: Mapping[str, str], progress: Progress = silent) -> Path:
     """The artifacts of `neuron.artifacts` in a folder of this node, checked. Raises SetupError that names a changed input."""
-    store = Store(settings.neuron.artifacts or "")
+    store = Store(settings.neuron.artifacts or "", to_read=True)
     manifest = _manifest(store)
     changed = would_compile(settings, manifest, versions=versions)
     if changed:

@@ -64,13 +64,13 @@ def _push(args: argparse.Namespace) -> tuple[int, dict[str, Any], str]:
 
 def _pull(args: argparse.Namespace) -> tuple[int, dict[str, Any], str]:
     with Bar() as bar:
-        done = pull(Store(args.store), Path(args.folder), workers=args.workers, progress=bar.show)
+        done = pull(Store(args.store, to_read=True), Path(args.folder), workers=args.workers, progress=bar.show)
     return 0, _facts("pulled", args, done), f"{args.folder}: {len(done.moved)} files fetched, {len(done.kept)} intact"
 
 
 def _check(args: argparse.Namespace) -> tuple[int, dict[str, Any], str]:
     settings = setting_flags.settings(args, setting_flags.NEURON, runner__kind="neuron")
-    store = Store(args.store)
+    store = Store(args.store, to_read=True)
     manifest = store.manifest()
     if manifest is None:
         raise SetupError(f"{store.url} holds no compiled graphs: push them with `python -m serving artifacts push`.")

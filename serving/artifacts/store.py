@@ -26,10 +26,13 @@ _REQUEST = timedelta(seconds=60)
 class Store:
     """One set of artifacts, elsewhere."""
 
-    def __init__(self, url: str) -> None:
-        """Raises SetupError when the library is absent or the address is not one of a folder or of S3."""
+    def __init__(self, url: str, *, to_read: bool = False) -> None:
+        """A folder is made where there is none, unless it is `to_read`.
+
+        Raises SetupError when the library is absent or the address is not one of a folder or of S3.
+        """
         self.url = url.rstrip("/")
-        self._store = _open(self.url)
+        self._store = _open(self.url, to_read=to_read)
 
     def manifest(self) -> Manifest | None:
         """What lies there; None when nothing does, or not all of it yet."""
@@ -85,14 +88,17 @@ class Store:
         return SetupError(f"{self.url}: cannot {verb} {path} ({reason}): check address, credentials and network.")
 
 
-def _open(url: str) -> ObjectStore:
+def _open(url: str, *, to_read: bool) -> ObjectStore:
     try:
         from obstore.store import LocalStore, S3Store
     except ImportError as error:
         raise SetupError(f"Artifacts are moved by obstore ({error}): pip install obstore.") from error
     scheme, separator, _ = url.partition("://")
     if not separator:
-        folder: ObjectStore = LocalStore(Path(url).expanduser().resolve(), mkdir=True)
+        path = Path(url).expanduser().resolve()
+        if to_read and not path.is_dir():
+            raise SetupError(f"{url} is no folder: artifacts are read from a folder or from s3://bucket/prefix.")
+        folder: ObjectStore = LocalStore(path, mkdir=True)
         return folder
     if scheme != "s3":
         raise SetupError(f"{url}: artifacts lie in a folder or under s3://bucket/prefix.")

@@ -106,6 +106,16 @@ def test_a_start_that_names_no_revision_takes_that_of_the_artifacts(
     assert _said(capsys, "artifacts", "check", str(tmp_path / "made"), *_flags(model))[0] == 0
 
 
+@pytest.mark.parametrize("verb", ["check", "pull"])
+def test_a_folder_that_is_not_there_is_said_and_not_made(
+    verb: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operands = _flags(model) if verb == "check" else [str(tmp_path / "node")]
+    code, text = _said(capsys, "artifacts", verb, str(tmp_path / "mistyped"), *operands)
+    assert (code, "is no folder" in text) == (1, True)
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_check_names_a_graph_that_the_store_lost(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

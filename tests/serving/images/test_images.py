@@ -6,9 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from serving.images import check
 
@@ -58,6 +61,47 @@ def test_worker_and_head_have_the_same_ray_and_python() -> None:
     assert "python:3.10-" in (IMAGES / "cpu" / "Dockerfile").read_text()
     assert "-py310-" in WANTED["image"]
     assert WANTED["python"] == "3.10"
+
+
+def _containers(file: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(pod spec, container) of every pod template in a manifest that runs one of our images."""
+    queue: list[Any] = list(yaml.safe_load_all((ROOT / "manifests" / file).read_text()))
+    while queue:
+        value = queue.pop()
+        if isinstance(value, dict):
+            for container in value.get("containers", ()):
+                if container["image"].startswith("chatbot-"):
+                    yield value, container
+        queue += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+MANIFESTS = ("chat/base/rayservice.yaml", "loadtest/master.yaml", "loadtest/workers.yaml")
+
+
+def test_the_manifests_run_what_the_images_hold() -> None:
+    found = [(container["image"], pod, container) for file in MANIFESTS for pod, container in _containers(file)]
+    assert sorted(image for image, _, _ in found) == ["chatbot-cpu", "chatbot-cpu", "chatbot-cpu", "chatbot-neuron"]
+    for image, pod, container in found:
+        text = (IMAGES / image.partition("-")[2] / "Dockerfile").read_text()
+        home = re.findall(r"^WORKDIR (\S+)", text, re.MULTILINE)[-1]
+        assert (
+            f"PYTHONPATH={home}" in text
+        )  # `serving.app:build_app` and `-f loadtest/locustfile.py` are found from there
+        assert pod.get("securityContext", {}).get("runAsUser", 1000) == 1000
+        for word in container.get("command", ()):
+            if word.endswith(".py"):
+                assert (ROOT / word).is_file()
+                assert re.search(rf"^COPY {word.partition('/')[0]} ", text, re.MULTILINE)
+
+
+def test_the_workers_cache_is_a_volume_that_its_user_may_write() -> None:
+    """An emptyDir is writable for everyone; a folder of the image would end on the container's own layer."""
+    ((pod, worker),) = [(pod, c) for pod, c in _containers(MANIFESTS[0]) if c["image"] == "chatbot-neuron"]
+    [mount] = worker["volumeMounts"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+    assert "emptyDir" in volume
+    eks = (ROOT / "manifests" / "clusters" / "eks" / "kustomization.yaml").read_text()
+    assert set(re.findall(r'CHATBOT_MODEL__CACHE_DIR, value: "([^"]+)"', eks)) == {mount["mountPath"]}
 
 
 def test_the_workers_tag_and_pins_are_those_of_the_table() -> None:
