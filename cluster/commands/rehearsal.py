@@ -4,7 +4,7 @@
 operator, KWOK for the nodes and a kubelet that runs pods as processes, all in namespaces of their own, and prints a
 kubeconfig. It stands until `down`, for kubectl to play with; `python -m cluster deploy rehearsal` puts the chatbot on it.
 
-`build` compiles the programs from pinned modules into the cache: about 10 minutes on two idle cores and 5 GB of disk the first
+`build` compiles the programs from pinned modules into the cache: about 10 minutes on two idle cores and 7 GB of disk the first
 time, a moment afterwards.
 """
 
@@ -29,7 +29,7 @@ from cluster.rehearsal.scenario import Scenario
 from cluster.settings import Settings, from_environment
 
 SCHEMA = "chatbot.rehearsal-lab/v1"
-_FIRST_BUILD = "about 10 minutes on two idle cores the first time, 5 GB of disk"
+_FIRST_BUILD = "about 10 minutes on two idle cores the first time, 7 GB of disk"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ from cluster.rehearsal.supervisor import PERSON, STANDING, Request
 
 START_TIMEOUT_S = 600.0  # fifteen seconds on an idle machine
 STOP_TIMEOUT_S = 120.0  # a few seconds
-RESTART_TIMEOUT_S = 150.0
+RESTART_TIMEOUT_S = 300.0
 LOOPBACK = "127.0.0.1"
 _LOOK_S = 1.0
 _LOG_TAIL_CHARACTERS = 2000
@@ -142,12 +142,12 @@ class Lab:
 
         Raises Refused where the machine's lab has another home.
         """
+        answer = control.ask("status", timeout_s=STOP_TIMEOUT_S)  # also of one that is starting, when it has
         pid = control.holder()
-        if pid is not None:
-            answer = control.ask("status", timeout_s=STOP_TIMEOUT_S)
-            if answer is not None and answer["home"] != str(self.home):
+        if answer is not None and pid is not None:
+            if answer["home"] != str(self.home):
                 raise Refused(f"The lab that runs here (pid {pid}) is of {answer['home']}, not of {self.home}.")
-            _end(control.holder() or pid)
+            _end(pid)
         self._let_go()
         if self._process is not None:
             _wait_for_end(self._process)
