@@ -97,10 +97,7 @@ class Life:
                 self._note(name, pulled_at=self.now)
             case decisions.Start(name):
                 record = self.state.records[name]
-                begun = dataclasses.replace(
-                    record, instance=record.instance + 1, restarts=record.restarts + (record.instance > 0)
-                )
-                self.state = self.state.with_record(name, begun.started(self.container(name), self.now))
+                self.state = self.state.with_record(name, record.begins().started(self.container(name), self.now))
             case decisions.RunProbe(name, kind):
                 self.state = self.state.with_record(name, self.state.records[name].probing(kind))
             case decisions.Stop(name, kill_at, _):

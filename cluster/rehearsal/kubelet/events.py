@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Protocol
 
 from cluster.errors import ClusterError
-from cluster.rehearsal.kubelet.api import KubeletApi
+from cluster.rehearsal.kubelet.pod.pulling import Told
 from cluster.rehearsal.kubelet.pod.spec import Container, Pod
 from cluster.rehearsal.kubelet.pod.status import stamp
 
 COMPONENT = "kubelet"  # what people filter by; that it is the process kubelet is said by the node
-Kind = Literal["Normal", "Warning"]
 _log = logging.getLogger(__name__)
 
 
@@ -25,33 +24,37 @@ class Happening:
 
     pod: Pod
     container: Container | None
-    kind: Kind
-    reason: str
-    message: str
+    told: Told
     at: float
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
+    def key(self) -> tuple[str, str, Told]:
         """The same happening has the same key."""
-        return self.pod.uid, self.container.name if self.container else "", self.reason, self.message
+        return self.pod.uid, self.container.name if self.container else "", self.told
+
+
+class EventApi(Protocol):
+    """What the recorder needs of `KubeletApi`."""
+
+    def create_event(self, event: Mapping[str, Any]) -> None:
+        """One that has not been told yet."""
+
+    def patch_event(self, name: str, namespace: str, change: Mapping[str, Any]) -> None:
+        """One that has happened again."""
 
 
 @dataclass(slots=True)
 class Recorder:
     """Takes happenings from any thread; `run` tells the API server about them, in their order."""
 
-    api: KubeletApi
+    api: EventApi
     now: Callable[[], float]
     _queue: queue.SimpleQueue[Happening] = field(default_factory=queue.SimpleQueue)
-    _told: dict[tuple[str, str, str, str], tuple[str, int]] = field(default_factory=dict)
+    _told: dict[tuple[str, str, Told], tuple[str, int]] = field(default_factory=dict)
 
-    def normal(self, pod: Pod, reason: str, message: str, container: Container | None = None) -> None:
-        """Something that was to happen."""
-        self._queue.put(Happening(pod, container, "Normal", reason, message, self.now()))
-
-    def warning(self, pod: Pod, reason: str, message: str, container: Container | None = None) -> None:
-        """Something that was not."""
-        self._queue.put(Happening(pod, container, "Warning", reason, message, self.now()))
+    def tell_soon(self, pod: Pod, told: Told, container: Container | None = None) -> None:
+        """It happened now."""
+        self._queue.put(Happening(pod, container, told, self.now()))
 
     def start(self) -> None:
         """Tell from now on, as long as this process lives."""
@@ -75,7 +78,7 @@ class Recorder:
             try:
                 self.tell(happening)
             except ClusterError as error:
-                _log.warning("event %s of %s is lost: %s", happening.reason, happening.pod.full_name, error)
+                _log.warning("event %s of %s is lost: %s", happening.told.reason, happening.pod.full_name, error)
 
 
 def _event(name: str, happening: Happening) -> dict[str, Any]:
@@ -88,9 +91,9 @@ def _event(name: str, happening: Happening) -> dict[str, Any]:
         "kind": "Event",
         "metadata": {"name": name, "namespace": pod.namespace},
         "involvedObject": about,
-        "type": happening.kind,
-        "reason": happening.reason,
-        "message": happening.message,
+        "type": happening.told.kind,
+        "reason": happening.told.reason,
+        "message": happening.told.message,
         "count": 1,
         "firstTimestamp": at,
         "lastTimestamp": at,

@@ -30,10 +30,11 @@ from cluster.rehearsal.kubelet.machine.logs import Logs
 from cluster.rehearsal.kubelet.machine.network import Addresses, Bridge
 from cluster.rehearsal.kubelet.machine.runtime import Machine
 from cluster.rehearsal.kubelet.machine.sandbox import Sandbox
+from cluster.rehearsal.kubelet.messages import Node, Seen, Services
 from cluster.rehearsal.kubelet.pod.back_off import BackOff
 from cluster.rehearsal.kubelet.pod.spec import Pod
 from cluster.rehearsal.kubelet.server import Server
-from cluster.rehearsal.kubelet.worker import Node, Seen, Services, Worker
+from cluster.rehearsal.kubelet.worker import Worker
 from cluster.wait import condition
 
 SIMULATED = "kwok.x-k8s.io/node"  # annotation; `fake` on every node that is ours
@@ -164,6 +165,8 @@ class Kubelet:
                         attempt = 0
                 except ClusterError as error:
                     _log.warning("%s are followed again from the start: %s", resource.plural, error)
+                except Exception:  # noqa: BLE001 - without its watches the kubelet would stand still and look well
+                    _log.exception("%s are followed again from the start", resource.plural)
                 self._api.pace.back_off(attempt)
                 attempt += 1
 

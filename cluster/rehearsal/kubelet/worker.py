@@ -9,93 +9,35 @@ import dataclasses
 import json
 import logging
 import queue
-import signal
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cluster.errors import ClusterError
-from cluster.quantity import Resources
-from cluster.rehearsal.kubelet.api import KubeletApi
-from cluster.rehearsal.kubelet.events import Recorder
-from cluster.rehearsal.kubelet.machine import runtime
-from cluster.rehearsal.kubelet.machine.images import Images, NotFound
+from cluster.rehearsal.kubelet.lives import Lives
 from cluster.rehearsal.kubelet.machine.network import NetworkFailed
-from cluster.rehearsal.kubelet.machine.probe import Outcome
 from cluster.rehearsal.kubelet.machine.process import StartFailed
-from cluster.rehearsal.kubelet.machine.runtime import Live, Machine, Runtime
+from cluster.rehearsal.kubelet.machine.runtime import Runtime
 from cluster.rehearsal.kubelet.machine.sandbox import MountFailed
+from cluster.rehearsal.kubelet.messages import Exited, HookFailed, Message, Node, Probed, Seen, Services, Vanished
 from cluster.rehearsal.kubelet.pod import decide as decisions
-from cluster.rehearsal.kubelet.pod import status
-from cluster.rehearsal.kubelet.pod.back_off import BackOff
+from cluster.rehearsal.kubelet.pod import pulling, status
 from cluster.rehearsal.kubelet.pod.environment import StoreKind
 from cluster.rehearsal.kubelet.pod.fields import Unresolved
 from cluster.rehearsal.kubelet.pod.files import Sources
-from cluster.rehearsal.kubelet.pod.spec import Container, Pod, ProbeKind
-from cluster.rehearsal.kubelet.pod.state import Ended, PodState, Running, Waiting, first_records
+from cluster.rehearsal.kubelet.pod.pulling import Told
+from cluster.rehearsal.kubelet.pod.spec import Container, Pod
+from cluster.rehearsal.kubelet.pod.state import Ended, PodState, Record, Running, Waiting, first_records
 
 _START_FAILED = 128
-_OOM = 137
-_CONFIG_RETRY_S = 10.0  # a kubelet's own rhythm of looking at a pod again
+_UNRESOLVED = "CreateContainerConfigError"
+_LOOK_AGAIN_S = 10.0  # a kubelet's own rhythm for what the pod's spec refers to
 _FIRST_PREPARE_RETRY_S, _LONGEST_PREPARE_RETRY_S = 0.5, 122.0  # a kubelet's for volumes
 _API_RETRY_S = 2.0
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A simulated node as the API server shows it."""
-
-    uid: str
-    is_ready: bool
-    allocatable: Resources
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The pod or its node has changed."""
-
-    pod: Pod
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Vanished:
-    """The pod's object or its node is no more: nobody is to be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """A container's process has ended."""
-
-    live: Live
-    exit_code: int
-    out_of_memory: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """A probe has answered."""
-
-    live: Live
-    kind: ProbeKind
-    outcome: Outcome
-
-
-Message = Seen | Vanished | Exited | Probed
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all workers share."""
-
-    machine: Machine
-    images: Images
-    api: KubeletApi
-    events: Recorder
-    back_off: BackOff
-    now: Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -110,14 +52,14 @@ class Worker:
     state: PodState = field(init=False)
     runtime: Runtime = field(init=False)
     _started_at: float = field(init=False)
-    _live: dict[str, Live] = field(default_factory=dict)
-    _pulls: dict[str, float] = field(default_factory=dict)  # those on their way, by container: seconds
+    _lives: Lives = field(init=False)
     _conditions: status.Conditions = field(init=False)
     _published: str = ""
     _was_finished: bool = field(init=False)  # when it was taken up: its status is complete
     _thread: threading.Thread | None = None
     _seen: Seen | None = None
-    _retry_at: float | None = None  # of what the API server did not take
+    _publish_at: float | None = None  # when a status is tried again that was not taken
+    _let_go_at: float | None = None  # the same for the object's end
 
     def __post_init__(self) -> None:
         self._started_at = self.services.now()
@@ -128,6 +70,7 @@ class Worker:
             is_released=self._was_finished,
         )
         self.runtime = Runtime(self.services.machine, self.pod, self.node.uid, self.node.allocatable)
+        self._lives = Lives(self.runtime, self.inbox.put, self.services.now)
         self._conditions = status.conditions_of(self.pod.value)
 
     def start(self) -> None:
@@ -158,16 +101,26 @@ class Worker:
 
     def _run(self) -> None:
         while not self.is_over:
-            now = self.services.now()
-            plan = decisions.decide(self.pod, self.state, now)
-            for action in plan.actions:
-                self._do(action)
-            self._publish()
-            if not plan.actions and not self.is_over:
-                self._receive(plan.wake_at)
+            self._step_or_rest()
 
-    def _receive(self, wake_at: float | None) -> None:
-        times = [at for at in (wake_at, self._retry_at) if at is not None]
+    def _step_or_rest(self) -> None:
+        try:
+            self._step()
+        except Exception:  # noqa: BLE001 - a pod must not be stuck for ever by what nobody thought of
+            _log.exception("pod %s is looked at again in %g s", self.pod.full_name, _API_RETRY_S)
+            time.sleep(_API_RETRY_S)
+
+    def _step(self) -> None:
+        plan = decisions.decide(self.pod, self.state, self.services.now())
+        for action in plan.actions:
+            self._do(action)
+        self._publish()
+        if not plan.actions and not self.is_over:
+            self._receive(plan.wake_at, self._publish_at)
+
+    def _receive(self, *wake_at: float | None) -> None:
+        """Take in the next message, if one comes before the first of these times."""
+        times = [at for at in wake_at if at is not None]
         timeout = max(0.0, min(times) - self.services.now()) if times else None
         try:
             message = self.inbox.get(timeout=timeout)
@@ -178,10 +131,13 @@ class Worker:
                 self._see(message)
             case Vanished():
                 self.state = dataclasses.replace(self.state, is_gone=True)
-            case Exited():
+            case Exited() if self._lives.is_current(message.live):
                 self._note_exit(message)
-            case Probed():
+            case Probed() if self._lives.is_current(message.live):
                 self._note_probe(message)
+            case HookFailed():
+                told = Told("Warning", "FailedPreStopHook", message.outcome.message)
+                self._tell(told, container=message.live.target.container)
 
     def _do(self, action: decisions.Action) -> None:
         match action:
@@ -192,12 +148,13 @@ class Worker:
             case decisions.Start(name):
                 self._start(self._container(name))
             case decisions.RunProbe(name, kind):
-                self._probe(self._container(name), kind)
+                self._note(self._container(name), self.state.records[name].probing(kind))
+                self._lives.probe(self._container(name), kind)
             case decisions.Stop(name, kill_at, why):
                 self._stop(self._container(name), kill_at, why)
             case decisions.Kill(name):
-                self._live[name].process.kill()
                 self._note(self._container(name), dataclasses.replace(self.state.records[name], is_killed=True))
+                self._lives.kill(name)
             case decisions.Release():
                 self._release()
             case decisions.Remove():
@@ -210,141 +167,80 @@ class Worker:
             self.state = dataclasses.replace(self.state, node_is_ready=True)
 
     def _prepare(self) -> None:
-        failure, reason = "", "FailedMount"
         try:
             self.runtime.prepare(Sources(self.runtime.fields, self._lookup, self._token))
-        except Unresolved as error:
-            failure = str(error)
-        except (NetworkFailed, MountFailed, OSError) as error:
-            failure, reason = f"Failed to create pod sandbox: {error}", "FailedCreatePodSandBox"
-        except ClusterError as error:
-            failure = str(error)
-        if not failure:
-            self.state = dataclasses.replace(self.state, is_prepared=True, prepare_failures=0)
+            self.state = dataclasses.replace(self.state, is_prepared=True)
             return
-        self.services.events.warning(self.pod, reason, failure)
+        except (Unresolved, ClusterError) as error:
+            self._tell(Told("Warning", "FailedMount", str(error)))
+        except (NetworkFailed, MountFailed, OSError) as error:
+            self._tell(Told("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}"))
         failures = self.state.prepare_failures
         delay_s = min(_LONGEST_PREPARE_RETRY_S, _FIRST_PREPARE_RETRY_S * 2 ** min(failures, 10))
-        self.state = dataclasses.replace(
-            self.state, prepare_failures=failures + 1, not_before=self.services.now() + delay_s
-        )
+        not_before = self.services.now() + delay_s
+        self.state = dataclasses.replace(self.state, prepare_failures=failures + 1, not_before=not_before)
 
     def _pull(self, container: Container) -> None:
-        now, record, events = self.services.now(), self.state.records[container.name], self.services.events
-        if now < record.pull_retry_at:
-            events.normal(self.pod, "BackOff", f'Back-off pulling image "{container.image}"', container)
-            events.warning(self.pod, "Failed", "Error: ImagePullBackOff", container)
-            message = f'Back-off pulling image "{container.image}"'
-            self._note(container, record.waits("ImagePullBackOff", message, not_before=record.pull_retry_at))
-            return
-        try:
-            arrival = self.services.images.pull(self.node.uid, container.image, now)
-        except NotFound as error:
-            self._note_missing_image(container, str(error), now)
-            return
-        if arrival.is_first or arrival.at > now:
-            events.normal(self.pod, "Pulling", f'Pulling image "{container.image}"', container)
-            self._pulls[container.name] = arrival.pull_s
-        self._note(container, dataclasses.replace(record, pulled_at=arrival.at, pull_failures=0))
-
-    def _note_missing_image(self, container: Container, why: str, now: float) -> None:
-        events, record = self.services.events, self.state.records[container.name]
-        events.normal(self.pod, "Pulling", f'Pulling image "{container.image}"', container)
-        events.warning(self.pod, "Failed", f'Failed to pull image "{container.image}": {why}', container)
-        events.warning(self.pod, "Failed", "Error: ErrImagePull", container)
-        failures = record.pull_failures + 1
-        delay_s = self.services.back_off.delay_s(failures)
-        waiting = record.waits("ErrImagePull", why, not_before=now + delay_s / 4)
-        self._note(container, dataclasses.replace(waiting, pull_failures=failures, pull_retry_at=now + delay_s))
+        services, record = self.services, self.state.records[container.name]
+        now = services.now()
+        ask = partial(services.images.pull, self.node.uid, container.image, now)
+        after, told = pulling.pull(record, container.image, ask, services.back_off, now)
+        self._note(container, after)
+        self._tell(*told, container=container)
 
     def _start(self, container: Container) -> None:
-        events, record = self.services.events, self.state.records[container.name]
-        pull_s = self._pulls.pop(container.name, None)
-        if pull_s is not None:
-            told = f'Successfully pulled image "{container.image}" in {pull_s:.3g}s (simulated by the scenario)'
-            events.normal(self.pod, "Pulled", told, container)
-        elif not (isinstance(record.state, Waiting) and record.state.reason == _WAITING_FOR_CONFIG):
-            told = f'Container image "{container.image}" already present on machine'
-            events.normal(self.pod, "Pulled", told, container)
-        instance, now = record.instance + 1, self.services.now()
-        begun = dataclasses.replace(record, instance=instance, restarts=record.restarts + (record.instance > 0))
+        record, now, back_off = self.state.records[container.name], self.services.now(), self.services.back_off
+        if not (isinstance(record.state, Waiting) and record.state.reason == _UNRESOLVED):
+            self._tell(pulling.arrived(record, container.image), container=container)
+        begun = record.begins()
         try:
-            live = self.runtime.start(container, instance, self._lookup)
+            self._lives.start(container, begun.instance, self._lookup)
         except Unresolved as error:
-            events.warning(self.pod, "Failed", f"Error: {error}", container)
-            retry_at = now + _CONFIG_RETRY_S / self.services.back_off.speed
-            self._note(container, record.waits(_WAITING_FOR_CONFIG, str(error), not_before=retry_at))
-            return
+            self._note(
+                container, record.waits(_UNRESOLVED, str(error), not_before=now + _LOOK_AGAIN_S / back_off.speed)
+            )
+            self._tell(Told("Warning", "Failed", f"Error: {error}"), container=container)
         except (StartFailed, OSError, ClusterError) as error:
-            events.warning(self.pod, "Failed", f"Error: {error}", container)
             ended = Ended(_START_FAILED, "StartError", now, now, f"failed to start container: {error}")
-            back_off = self.services.back_off
             self._note(container, decisions.exited(self.pod, container, begun, ended, back_off))
-            return
-        self._live[container.name] = live
-        self._note(container, begun.started(container, self.services.now()))
-        events.normal(self.pod, "Created", f"Container created: {container.name}", container)
-        events.normal(self.pod, "Started", f"Container started: {container.name}", container)
-        self._aside(lambda: self.inbox.put(Exited(live, *runtime.wait(live.process))))
-
-    def _probe(self, container: Container, kind: ProbeKind) -> None:
-        live, probe = self._live[container.name], container.probes[kind]
-        self._note(container, self.state.records[container.name].probing(kind))
-        self._aside(lambda: self.inbox.put(Probed(live, kind, live.target.ask(probe.action, probe.timeout_s))))
+            self._tell(Told("Warning", "Failed", f"Error: {error}"), container=container)
+        else:
+            self._note(container, begun.started(container, self.services.now()))
+            for reason in ("Created", "Started"):
+                message = f"Container {reason.lower()}: {container.name}"
+                self._tell(Told("Normal", reason, message), container=container)
 
     def _stop(self, container: Container, kill_at: float, why: str) -> None:
-        live, record = self._live[container.name], self.state.records[container.name]
-        self._note(container, dataclasses.replace(record, kill_at=kill_at))
-        told = why if container.name in why else f"{why} {container.name}"
-        self.services.events.normal(self.pod, "Killing", told, container)
-        if container.pre_stop:
-            self._aside(lambda: self._hook_then_term(container, live, kill_at))
-        else:
-            live.process.send(signal.SIGTERM)
+        self._note(container, dataclasses.replace(self.state.records[container.name], kill_at=kill_at))
+        self._tell(Told("Normal", "Killing", why), container=container)
+        self._lives.stop(container, kill_at)
 
-    def _hook_then_term(self, container: Container, live: Live, kill_at: float) -> None:
-        outcome = live.target.ask(container.pre_stop, max(0.0, kill_at - self.services.now()))
-        if not outcome.success:
-            self.services.events.warning(self.pod, "FailedPreStopHook", outcome.message, container)
-        live.process.send(signal.SIGTERM)
-
-    def _note_exit(self, exit_: Exited) -> None:
-        container = exit_.live.target.container
-        if self._live.get(container.name) is not exit_.live:
-            return
-        del self._live[container.name]
-        record, now = self.state.records[container.name], self.services.now()
+    def _note_exit(self, exited: Exited) -> None:
+        container, now = exited.live.target.container, self.services.now()
+        record = self.state.records[container.name]
         started_at = record.state.started_at if isinstance(record.state, Running) else now
-        reason = "Completed" if exit_.exit_code == 0 else "Error"
-        if exit_.out_of_memory and exit_.exit_code == _OOM:
-            reason = "OOMKilled"
-        message = self.runtime.ended(exit_.live, exit_.exit_code)
-        ended = Ended(exit_.exit_code, reason, started_at, now, message)
+        ended = Ended(exited.exit_code, exited.reason, started_at, now, self._lives.bury(exited))
         after = decisions.exited(self.pod, container, record, ended, self.services.back_off)
-        if isinstance(after.state, Waiting):
-            told = f"Back-off restarting failed container {container.name} in pod {self.pod.full_name}"
-            self.services.events.warning(self.pod, "BackOff", told, container)
         self._note(container, after)
+        if isinstance(after.state, Waiting):
+            message = f"Back-off restarting failed container {container.name} in pod {self.pod.full_name}"
+            self._tell(Told("Warning", "BackOff", message), container=container)
 
     def _note_probe(self, probed: Probed) -> None:
-        container = probed.live.target.container
-        record = self.state.records[container.name]
-        if self._live.get(container.name) is not probed.live or not isinstance(record.state, Running):
-            return
-        if not probed.outcome.success:
-            told = f"{probed.kind.capitalize()} probe failed: {probed.outcome.message}"
-            self.services.events.warning(self.pod, "Unhealthy", told, container)
-        probe = container.probes[probed.kind]
-        after = record.probed(probed.kind, probe, success=probed.outcome.success, now=self.services.now())
-        self._note(container, after)
+        container, outcome = probed.live.target.container, probed.outcome
+        record, probe = self.state.records[container.name], container.probes[probed.kind]
+        self._note(container, record.probed(probed.kind, probe, success=outcome.success, now=self.services.now()))
+        if not outcome.success:
+            message = f"{probed.kind.capitalize()} probe failed: {outcome.message}"
+            self._tell(Told("Warning", "Unhealthy", message), container=container)
 
     def _release(self) -> None:
         self.runtime.release()
         self.state = dataclasses.replace(self.state, is_released=True)
 
     def _remove(self) -> None:
-        if self._retry_at is not None and self.services.now() < self._retry_at:
-            self._receive(None)
+        if self._let_go_at is not None and self.services.now() < self._let_go_at:
+            self._receive(self._let_go_at)
             return
         if not self.state.is_released:
             self._release()
@@ -354,13 +250,13 @@ class Worker:
                 self.services.api.let_go(self.pod)
             except ClusterError as error:
                 _log.warning("pod %s is not let go yet: %s", self.pod.full_name, error)
-                self._retry_at = self.services.now() + _API_RETRY_S
+                self._let_go_at = self.services.now() + _API_RETRY_S
                 return
         self.services.machine.logs.remove(self.pod.uid)
         self.is_over = True
 
     def _publish(self) -> None:
-        """Tell the API server what has changed, if anything has."""
+        """Tell the API server what has changed, if anything has and it was not refused a moment ago."""
         if self.state.is_gone or self.is_over or self._was_finished:
             return
         now = self.services.now()
@@ -368,29 +264,28 @@ class Worker:
         built = status.build(self.pod, self.state, place, self._conditions, now)
         self._conditions = status.conditions_of(built)
         document = json.dumps(built, sort_keys=True)
-        if document == self._published or (self._retry_at is not None and now < self._retry_at):
-            return
-        try:
-            self.services.api.patch_status(self.pod, built)
-            self._published, self._retry_at = document, None
-        except ClusterError as error:
-            _log.warning("the status of pod %s is not taken: %s", self.pod.full_name, error)
-            self._retry_at = now + _API_RETRY_S
+        if document == self._published:
+            self._publish_at = None
+        elif self._publish_at is None or now >= self._publish_at:
+            try:
+                self.services.api.patch_status(self.pod, built)
+                self._published, self._publish_at = document, None
+            except ClusterError as error:
+                _log.warning("the status of pod %s is not taken: %s", self.pod.full_name, error)
+                self._publish_at = self.services.now() + _API_RETRY_S
 
     def _container(self, name: str) -> Container:
         return next(c for c in self.pod.all_containers if c.name == name)
 
-    def _note(self, container: Container, record: Any) -> None:
+    def _note(self, container: Container, record: Record) -> None:
         self.state = self.state.with_record(container.name, record)
+
+    def _tell(self, *told: Told, container: Container | None = None) -> None:
+        for event in told:
+            self.services.events.tell_soon(self.pod, event, container)
 
     def _lookup(self, kind: StoreKind, name: str) -> Mapping[str, Any] | None:
         return self.services.api.store(kind, name, self.pod.namespace)
 
     def _token(self, audience: str, lifetime_s: int) -> str:
         return self.services.api.token(self.pod, audience, lifetime_s)
-
-    def _aside(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name=f"aside of {self.pod.name}", daemon=True).start()
-
-
-_WAITING_FOR_CONFIG = "CreateContainerConfigError"

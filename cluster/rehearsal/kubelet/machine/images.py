@@ -7,20 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cluster.rehearsal.kubelet.config import Image
+from cluster.rehearsal.kubelet.pod.pulling import Arrival, NotFound
 from cluster.rehearsal.scenario import Scenario
-
-
-class NotFound(Exception):
-    """The registry has no such image; `str()` is what a container runtime says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """When an image is on its node."""
-
-    at: float
-    pull_s: float
-    is_first: bool  # this request started the pull, or it found the image there
 
 
 @dataclass(slots=True)

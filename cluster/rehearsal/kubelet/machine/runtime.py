@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -159,19 +160,13 @@ class Runtime:
         return self.machine.cgroups.make(f"{self.pod.uid}-{name}", memory_limit_bytes(container.value))
 
 
-def wait(process: Process) -> tuple[int, bool]:
-    """Exit code, and whether the kernel killed for want of memory; its cgroup is gone afterwards."""
-    code = process.wait()
-    if process.group is None:
-        return code, False
-    killed = process.group.oom_kills() > 0
-    for _ in range(_GROUP_ATTEMPTS):  # the last of its processes may still be on their way out
-        try:
-            process.group.remove()
-            break
-        except OSError:
-            time.sleep(_GROUP_PAUSE_S)
-    return code, killed
+def remove(group: Group) -> None:
+    """A container's cgroup; the last of its processes may still be on their way out."""
+    for _ in range(_GROUP_ATTEMPTS):
+        with contextlib.suppress(OSError):
+            group.remove()
+            return
+        time.sleep(_GROUP_PAUSE_S)
 
 
 def _refuse_what_is_not_simulated(container: Container) -> None:

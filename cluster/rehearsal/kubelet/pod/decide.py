@@ -130,7 +130,9 @@ def _end(pod: Pod, state: PodState, now: float) -> Plan:
     deadline = now if state.is_gone else pod.deadline
     if now >= deadline:
         return Plan(tuple(Kill(name) for name in running if not state.records[name].is_killed))
-    stops = (Stop(name, deadline, "Stopping container") for name in running if state.records[name].kill_at is None)
+    stops = (
+        Stop(name, deadline, f"Stopping container {name}") for name in running if state.records[name].kill_at is None
+    )
     return Plan(tuple(stops), wake_at=deadline)
 
 

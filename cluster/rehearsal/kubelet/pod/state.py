@@ -73,6 +73,7 @@ class Record:
     crashes: int = 0  # in a row, for the back-off
     pull_failures: int = 0
     pull_retry_at: float = 0.0  # when the registry is asked again
+    pull_s: float | None = None  # how long the pull takes that its next start waits for
     pulled_at: float | None = None  # when the image is or will be there; None before it was asked for
     not_before: float = 0.0  # of the next attempt
     kill_at: float | None = None  # TERM is sent or its hook runs; KILL follows then
@@ -91,13 +92,17 @@ class Record:
         readiness = self.probes.get("readiness")
         return self.has_started and (readiness is None or readiness.passed)
 
+    def begins(self) -> Record:
+        """It is about to be started."""
+        return dataclasses.replace(self, instance=self.instance + 1, restarts=self.restarts + (self.instance > 0))
+
     def started(self, container: Container, now: float) -> Record:
         """Its process runs."""
         probes = {
             kind: ProbeRecord(due_at=now + probe.initial_delay_s, passed=kind == "liveness")
             for kind, probe in container.probes.items()
         }
-        return dataclasses.replace(self, state=Running(now), kill_at=None, is_killed=False, probes=probes)
+        return dataclasses.replace(self, state=Running(now), kill_at=None, is_killed=False, probes=probes, pull_s=None)
 
     def waits(self, reason: str, message: str = "", *, not_before: float = 0.0) -> Record:
         """It cannot start now."""

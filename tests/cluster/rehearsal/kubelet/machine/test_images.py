@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from cluster.rehearsal.kubelet.config import Image
-from cluster.rehearsal.kubelet.machine.images import Arrival, Images, NotFound
+from cluster.rehearsal.kubelet.machine.images import Images
+from cluster.rehearsal.kubelet.pod.pulling import Arrival, NotFound
 from cluster.rehearsal.scenario import Broken, Scenario
 
 SCENARIO = Scenario("", 0, 0, 0, {"app:1": 130.0}, 0, speed=10)

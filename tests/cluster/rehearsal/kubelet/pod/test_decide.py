@@ -189,7 +189,10 @@ def test_a_deleted_pod_is_stopped_gracefully_then_killed_then_removed() -> None:
     life = Life(pod(container("a"), container("b")))
     life.settle()
     life.pod = terminating(life.pod, START + 30)
-    assert life.settle() == [Stop("a", START + 30, "Stopping container"), Stop("b", START + 30, "Stopping container")]
+    assert life.settle() == [
+        Stop("a", START + 30, "Stopping container a"),
+        Stop("b", START + 30, "Stopping container b"),
+    ]
     life.exit("a", 0)
     assert life.settle() == []
     assert life.sleep() == 30
