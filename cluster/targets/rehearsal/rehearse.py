@@ -124,10 +124,11 @@ class Rehearsal:
     def _verify(self) -> None:
         before = self._reports()
         command = [sys.executable, "-m", "loadtest", "verify", PROFILE, "--target", rehearsal.NAME]
-        self.verdict_code = run_child([*command, "--reports", str(self.reports)], self._environment())
+        code = run_child([*command, "--reports", str(self.reports)], self._environment())
         self.report = max(self._reports() - before, default=None)
-        if self.verdict_code not in VERDICTS:
-            raise NotReady(f"The load test ended with exit code {self.verdict_code} and no verdict.")
+        if self.report is None or code not in VERDICTS:  # a Python that crashes ends with 1, too
+            raise NotReady(f"The load test ended with exit code {code} and came to no verdict.")
+        self.verdict_code = code
 
     def _locust(self, target: rehearsal.RehearsalTarget, kubeconfig: Path) -> list[str]:
         manifests = kustomize.build(rehearsal.CLUSTERS / rehearsal.NAME / "loadtest").fill(rehearsal.VARIABLES)
