@@ -31,6 +31,7 @@ STOP_TIMEOUT_S = 120.0  # a few seconds
 RESTART_TIMEOUT_S = 300.0
 LOOPBACK = "127.0.0.1"
 _LOOK_S = 1.0
+_CGROUPS = Path("/sys/fs/cgroup")
 _LOG_TAIL_CHARACTERS = 2000
 
 
@@ -228,9 +229,8 @@ class Lab:
     def _sweep(self) -> None:
         """Remove what a lab leaves that the kernel does not end with it: its folder and its memory groups."""
         shutil.rmtree(self.home, ignore_errors=True)
-        groups = cgroup.find()
-        if groups is not None:
-            groups.remove()
+        for hierarchy in (_CGROUPS / "memory", _CGROUPS):  # of either version
+            cgroup.Cgroups(hierarchy / cgroup.FOLDER, is_v2=hierarchy == _CGROUPS).remove()
 
 
 def _taken() -> str:
