@@ -27,6 +27,7 @@ from typing import Any
 
 import httpx
 
+from bench import light_client
 from cluster.settings import from_environment
 from cluster.targets import Options
 from cluster.targets.local import listeners
@@ -199,19 +200,8 @@ async def _ask(way: Way, streams: int) -> list[float]:
 
 
 async def _answer(way: Way) -> float:
-    """One whole answer over a connection of its own; seconds to its first event."""
-    began_s = time.monotonic()
-    reader, writer = await asyncio.open_connection("127.0.0.1", way.port)
-    head = f"POST {way.target} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    writer.write(f"{head}Content-Length: {len(way.body)}\r\n\r\n".encode() + way.body)
-    received, first_s = b"", None
-    while chunk := await reader.read(65536):
-        received += chunk
-        if first_s is None and b"data:" in received:
-            first_s = time.monotonic() - began_s
-    writer.close()
-    if first_s is None or b"data: [DONE]" not in received:
-        raise RuntimeError(f"{way.app} by {way.by} did not answer: {received[:200]!r}")
+    """One whole answer; seconds to its first event."""
+    _, first_s = await light_client.post("127.0.0.1", way.port, way.target, way.body)
     return first_s
 
 

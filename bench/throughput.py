@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
-import httpx
-
+from bench import light_client
 from serving.chat.prompt import PromptEncoder, load_tokenizer
 from serving.chat.template import ChatTemplate
 from serving.model.folder import ModelFolder
@@ -83,18 +84,16 @@ def _prompts(folder: ModelFolder) -> Iterator[str]:
 
 async def _streams(url: str, model: str, streams: int, prompts: Iterator[str]) -> list[tuple[int, float]]:
     """(tokens, seconds to the first) of every answer."""
-    limits = httpx.Limits(max_connections=streams)
-    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits, trust_env=False) as client:
-        work = [[next(prompts) for _ in range(REQUESTS_A_STREAM)] for _ in range(streams)]
-        done = await asyncio.gather(*(_user(client, model, texts) for texts in work))
+    work = [[next(prompts) for _ in range(REQUESTS_A_STREAM)] for _ in range(streams)]
+    done = await asyncio.gather(*(_user(url, model, texts) for texts in work))
     return [answer for answers in done for answer in answers]
 
 
-async def _user(client: httpx.AsyncClient, model: str, texts: list[str]) -> list[tuple[int, float]]:
-    return [await _answer(client, model, text) for text in texts]
+async def _user(url: str, model: str, texts: list[str]) -> list[tuple[int, float]]:
+    return [await _answer(url, model, text) for text in texts]
 
 
-async def _answer(client: httpx.AsyncClient, model: str, text: str) -> tuple[int, float]:
+async def _answer(url: str, model: str, text: str) -> tuple[int, float]:
     body = {
         "model": model,
         "messages": [{"role": "user", "content": text}],
@@ -104,21 +103,13 @@ async def _answer(client: httpx.AsyncClient, model: str, text: str) -> tuple[int
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    began_s, first_s, tokens = time.perf_counter(), None, 0
-    async with client.stream("POST", "/v1/chat/completions", json=body) as response:
-        response.raise_for_status()
-        async for line in response.aiter_lines():
-            if not line.startswith("data: {"):
-                continue
-            if first_s is None and '"content"' in line:
-                first_s = time.perf_counter() - began_s
-            if '"usage"' in line and (usage := json.loads(line[6:]).get("usage")):
-                tokens = usage["completion_tokens"]
-                if usage["prompt_tokens"] != PROMPT_TOKENS:
-                    raise RuntimeError(f"the prompt has {usage['prompt_tokens']} tokens, not {PROMPT_TOKENS}")
-    if first_s is None or tokens != ANSWER_TOKENS:
-        raise RuntimeError(f"an answer has {tokens} tokens, not {ANSWER_TOKENS}")
-    return tokens, first_s
+    address = urlsplit(url)
+    host, port = address.hostname or "", address.port or 80
+    received, first_s = await light_client.post(host, port, "/v1/chat/completions", json.dumps(body).encode())
+    counted = re.search(rb'"prompt_tokens":(\d+),"completion_tokens":(\d+)', received)
+    if counted is None or (int(counted[1]), int(counted[2])) != (PROMPT_TOKENS, ANSWER_TOKENS):
+        raise RuntimeError(f"not {PROMPT_TOKENS} tokens in and {ANSWER_TOKENS} out: {received[-300:]!r}")
+    return ANSWER_TOKENS, first_s
 
 
 @contextmanager
