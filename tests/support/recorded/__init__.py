@@ -1,4 +1,4 @@
-"""What a real Ray 2.60 and a real run left behind, kept as files."""
+"""What a real Ray 2.60, a real run and the rehearsal lab left behind, kept as files."""
 
 from __future__ import annotations
 
