@@ -67,7 +67,12 @@ def _explain_pool(snapshot: Snapshot, pod: Object, what: str, pool: Object) -> B
     since, name = created(pod), Manifest(pool).name
     if condition(pool, "Ready").get("status") != "True":
         return Branch(f"{what} waits for NodePool {name}", (), (_explain_unready_pool(snapshot, pool),))
-    event = next(iter(snapshot.events(pod, "FailedScheduling")), {})
+    for event in snapshot.events(pool, "NoCompatibleInstanceTypes"):
+        why = f"has no node: NodePool {name} admits no instance type ({told(event)})"
+        do = "Correct the pool's requirements, or the zones of its subnets: EC2 offers trn1 in few of them."
+        return broken(what, why, do, since)
+    events = snapshot.events(pod, "FailedScheduling")
+    event = next((e for e in events if _reporter(e) == "karpenter"), next(iter(events), {}))
     message = _EVENT_DETAIL.sub("", told(event))
     if spent := spent_limits(pool, pod) or ("exceed limits" in message or "limits have been exhausted" in message):
         limits = ", ".join(f"{key}: {value}" for key, value in mapping(dig(pool, "spec", "limits")).items())
@@ -119,6 +124,11 @@ def _nominated(snapshot: Snapshot, pod: Object) -> Object | None:
             if claim := snapshot.named("NodeClaim", name):
                 return claim
     return None
+
+
+def _reporter(event: Object) -> str:
+    """Who says so: Karpenter knows why it makes no node, the scheduler only that there is none."""
+    return text(dig(event, "source", "component")) or text(event.get("reportingComponent"))
 
 
 def _lost_to_capacity(snapshot: Snapshot, pool: str) -> Object | None:

@@ -55,9 +55,13 @@ class Snapshot:
         return next((value for value in self.objects.get(kind, ()) if Manifest(value).name == name), None)
 
     def events(self, value: Object, *reasons: str) -> list[Object]:
-        """What was reported about an object for one of these reasons, the latest first."""
-        name, kind = Manifest(value).name, text(value.get("kind"))
-        return self.events_about(kind, *reasons, name=name)
+        """What was reported about an object for one of these reasons, the latest first.
+
+        Not what was reported about an earlier one of its name: events outlive their objects by an hour.
+        """
+        name, kind, uid = Manifest(value).name, text(value.get("kind")), dig(value, "metadata", "uid")
+        found = self.events_about(kind, *reasons, name=name)
+        return [event for event in found if not uid or dig(event, "involvedObject", "uid") in (None, "", name, uid)]
 
     def events_about(self, kind: str, *reasons: str, name: str = "") -> list[Object]:
         """The same about any object of a kind, also one that is gone."""

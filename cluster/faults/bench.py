@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from cluster import order
 from cluster.errors import ClusterError, NotReady
-from cluster.explain.snapshot import Snapshot, gather
+from cluster.explain.snapshot import Snapshot, condition, gather
 from cluster.faults.frozen import frozen
 from cluster.objects import Manifest, dig, text
 from cluster.order import Phase
@@ -27,6 +27,7 @@ from cluster.wait import Patience, until_ready
 POOLS_S = 5.0  # Karpenter looks at new pools within two; a pool that it refuses must not hold the rest back
 VERDICT_TIMEOUT_S = 600.0
 PODS_S = 30.0
+MEND_S = 90.0  # a worker that was asked for in vain is given back after idleTimeoutSeconds
 _AT_ONCE = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
 
 
@@ -89,6 +90,16 @@ class LabBench:
         """What explain would look at now."""
         return gather(self.release.stage.api, self.release.namespace, datetime.now(timezone.utc))
 
+    def mend(self) -> bool:
+        """Make a chatbot that was broken in place whole again; whether it is as after a deploy soon enough."""
+        self.lay_down(self.desired)
+        deadline_s = time.monotonic() + MEND_S
+        while time.monotonic() < deadline_s:
+            if self._is_whole():
+                return True
+            time.sleep(1.0)
+        return False
+
     def clear(self) -> None:
         """Remove everything that was laid down, nodes included. Raises NotReady with what does not go.
 
@@ -105,6 +116,17 @@ class LabBench:
             self._kill_pods()
             time.sleep(0.5)
         self.release.destroy()
+
+    def _is_whole(self) -> bool:
+        """A head, one worker and their two nodes, and a service that answers."""
+        now = self.snapshot()
+        here = [pod for pod in now.all("Pod") if dig(pod, "metadata", "namespace") == self.release.namespace]
+        service = now.named("RayService", self.release.service)
+        return (
+            len(here) == len(now.all("NodeClaim")) == 2
+            and all(condition(pod, "Ready").get("status") == "True" for pod in here)
+            and condition(service, "Ready").get("status") == "True"
+        )
 
     def _kill_pods(self) -> None:
         api, pods = self.release.stage.api, self.release.stage.resource("v1", "Pod")

@@ -9,6 +9,9 @@ from typing import Any
 
 from cluster.faults.edit import Edit
 
+SERVE_CONFIG = "/spec/serveConfigV2/"  # a change in it reaches a running cluster
+_MILD = frozenset({"NodePool", "ResourceQuota"})
+
 
 class Place(str, Enum):
     """What is broken."""
@@ -50,3 +53,9 @@ class Fault:
     lint: str | None = None  # the rule that says it beforehand
     verdict: Named | None = None
     not_rehearsed: str = ""  # why the lab cannot show it, where it cannot
+
+    @property
+    def in_place(self) -> bool:
+        """Whether a chatbot that stands can be broken so and mended: then it need not be deployed anew."""
+        mild = (edit.kind in _MILD or edit.path.startswith(SERVE_CONFIG) for edit in self.edits)
+        return self.phase is Phase.SCALE_OUT and not self.scenario and all(mild)

@@ -37,6 +37,9 @@ class Bench(Protocol):
     def snapshot(self) -> Snapshot:
         """What explain would look at now."""
 
+    def mend(self) -> bool:
+        """Make a chatbot that was broken in place whole again; whether it is as after a deploy soon enough."""
+
     def clear(self) -> None:
         """Remove everything that was laid down. Raises ClusterError with what does not go."""
 
@@ -55,24 +58,32 @@ _LOAD = {
 def rehearse(
     faults: Sequence[Fault], open_bench: OpenBench, *, tell: Callable[[str], None], seen: Seen
 ) -> Iterator[Outcome]:
-    """The outcome of each; faults of one scenario share a lab, unless one leaves something behind."""
-    waiting = sorted(faults, key=lambda fault: (bool(fault.scenario), str(dict(fault.scenario))))
+    """The outcome of each; faults of one scenario share a lab, and those in place a chatbot that stands in it."""
+    waiting = sorted(faults, key=lambda fault: (bool(fault.scenario), str(dict(fault.scenario)), not fault.in_place))
     while waiting:
-        scenario = waiting[0].scenario
-        with open_bench(scenario) as bench:
-            while waiting and waiting[0].scenario == scenario:
-                fault = waiting.pop(0)
-                tell(f"{fault.name}: {fault.sentence}")
-                yield try_fault(bench, fault, seen)
-                if not _cleared(bench, tell):
-                    break
+        with open_bench(waiting[0].scenario) as bench:
+            yield from _on_one_lab(waiting, bench, tell=tell, seen=seen)
 
 
-def try_fault(bench: Bench, fault: Fault, seen: Seen) -> Outcome:
-    """Break it, ask for the verdict, and compare; the lab is left broken."""
+def _on_one_lab(waiting: list[Fault], bench: Bench, *, tell: Callable[[str], None], seen: Seen) -> Iterator[Outcome]:
+    """Take from `waiting` what its first scenario is for; end early where something stays behind."""
+    scenario, stands = waiting[0].scenario, False
+    while waiting and waiting[0].scenario == scenario:
+        if stands and not waiting[0].in_place and not _cleared(bench, tell):
+            return
+        fault = waiting.pop(0)
+        tell(f"{fault.name}: {fault.sentence}")
+        yield try_fault(bench, fault, seen, stands=stands and fault.in_place)
+        stands = fault.in_place and bench.mend()
+        if not stands and not _cleared(bench, tell):
+            return
+
+
+def try_fault(bench: Bench, fault: Fault, seen: Seen, *, stands: bool = False) -> Outcome:
+    """Break it, ask for the verdict, and compare; the lab is left broken. `stands`: a whole chatbot is there."""
     started_s = time.monotonic()
     try:
-        verdict = _under(bench, fault, seen)
+        verdict = _under(bench, fault, seen, stands=stands)
         return judge(fault, verdict, time.monotonic() - started_s)
     except (ClusterError, ValueError) as error:
         return unjudged(fault.name, fault.phase.value, str(error), time.monotonic() - started_s)
@@ -99,7 +110,7 @@ def _control(bench: Bench, phase: Phase) -> Outcome:
         return unjudged(CONTROL, phase.value, str(error), time.monotonic() - started_s)
 
 
-def _under(bench: Bench, fault: Fault, seen: Seen) -> Mapping[str, Any]:
+def _under(bench: Bench, fault: Fault, seen: Seen, *, stands: bool) -> Mapping[str, Any]:
     manifests = apply(fault.edits, bench.desired)
     if fault.phase is Phase.DEPLOY:
         with bench.without(fault.without):
@@ -107,10 +118,13 @@ def _under(bench: Bench, fault: Fault, seen: Seen) -> Mapping[str, Any]:
             verdict = bench.verdict(COMES_UP)
             seen(fault, bench)
             return verdict
-    bench.lay_down(manifests)
-    before = bench.verdict(COMES_UP)
-    if before.get("broken_link"):
-        return before  # it shows already: judged as what it is
+    if not stands:
+        bench.lay_down(bench.desired if fault.in_place else manifests)
+        before = bench.verdict(COMES_UP)
+        if before.get("broken_link"):
+            return before  # it shows already: judged as what it is
+    if fault.in_place:
+        bench.lay_down(manifests)
     with bench.without(fault.without):
         verdict = bench.verdict(_LOAD[fault.phase])
         seen(fault, bench)

@@ -11,15 +11,17 @@ import yaml
 from cluster.explain import explain
 from cluster.explain.snapshot import Snapshot
 from cluster.faults.fault import Fault
-from cluster.objects import Manifest
+from cluster.objects import Manifest, dig
 
 HEAD = (
     "# Recorded from the rehearsal under the fault {name}, on {date}; fields that explain does not read are left out.\n"
 )
-_NOISE = frozenset({"managedFields", "uid", "resourceVersion", "selfLink", "generateName"})
+_NOISE = frozenset({"managedFields", "resourceVersion", "selfLink", "generateName"})
 _BULK = frozenset(
     {"env", "volumeMounts", "volumes", "livenessProbe", "readinessProbe", "startupProbe", "command", "args", "images",
-     "imageID", "containerID", "securityContext", "nodeInfo", "ports", "lifecycle", "dnsPolicy", "userData"}
+     "imageID", "ownerReferences", "terminationMessagePath", "terminationMessagePolicy", "blockDeviceMappings",
+     "metadataOptions", "amis", "serveConfigV2", "securityGroups", "subnets", "headGroupSpec", "revisionHistoryLimit",
+     "imagePullPolicy", "hash", "containerID", "securityContext", "nodeInfo", "ports", "lifecycle", "dnsPolicy", "userData"}
 )  # fmt: skip
 
 
@@ -35,7 +37,7 @@ def write(folder: Path, fault: Fault, snapshot: Snapshot) -> Path | None:
         "situation": fault.sentence,
         "sentence": explanation.sentence,
         "taken_at": snapshot.taken_at.isoformat(),
-        "objects": [pruned(value) for kind in sorted(snapshot.objects) for value in _sorted(snapshot.objects[kind])],
+        "objects": [pruned(value) for kind in sorted(snapshot.objects) for value in _told(snapshot, kind)],
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"recorded-{fault.name}.yaml"
@@ -51,5 +53,18 @@ def pruned(value: Any) -> Any:
     return [pruned(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _sorted(values: tuple[Mapping[str, Any], ...]) -> list[Mapping[str, Any]]:
-    return sorted(values, key=lambda value: Manifest(value).name)
+def _told(snapshot: Snapshot, kind: str) -> list[Mapping[str, Any]]:
+    """The objects of a kind by name; of the events only those about objects that are there, the last one a reason."""
+    if kind != "Event":
+        return sorted(snapshot.objects[kind], key=lambda value: Manifest(value).name)
+    found = (
+        event
+        for kind in ("RayService", "RayCluster", "Pod", "NodePool", "NodeClaim", "EC2NodeClass", "Node")
+        for value in snapshot.all(kind)
+        for event in snapshot.events(value)
+    )
+    latest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for event in found:
+        about = (dig(event, "involvedObject", "uid"), event.get("reason"), event.get("reportingComponent"))
+        latest.setdefault(about, event)
+    return list(latest.values())

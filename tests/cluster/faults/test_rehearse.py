@@ -18,6 +18,7 @@ from cluster.objects import Manifest
 POD = Manifest({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"tolerations": [1]}})
 BROKEN = {"broken_link": {"stage": "pod-created", "reason": "exceeded quota"}}
 WHOLE = {"broken_link": None}
+WHOLE_POD = "lay down [{'tolerations': [1]}]"
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Diary:
     verdicts: list[Mapping[str, Any]]
     entries: list[str] = field(default_factory=list)
     clears: bool = True
+    mends: bool = False
     desired: Sequence[Manifest] = (POD,)
 
     def lay_down(self, manifests: Sequence[Manifest]) -> None:
@@ -44,6 +46,10 @@ class Diary:
 
     def snapshot(self) -> Snapshot:
         return Snapshot.of(datetime.now(timezone.utc), [])
+
+    def mend(self) -> bool:
+        self.entries.append("mend all")
+        return self.mends
 
     def clear(self) -> None:
         self.entries.append("clear")
@@ -77,17 +83,23 @@ def test_a_fault_of_the_deploy_is_laid_down_broken_seen_and_cleared() -> None:
     assert bench.entries == ["lab {}", "lay down [{}]", COMES_UP[0], "see f", "clear"]
 
 
-def test_a_component_hangs_before_the_deploy_or_only_under_load() -> None:
-    bench = Diary([BROKEN, WHOLE, BROKEN])
-    early, late = (
-        fault(edits=(), without=("karpenter",)),
-        fault(name="g", edits=(), without=("kwok",), phase=Phase.SCALE_OUT),
-    )
-    assert tried([early, late], bench) == [("f", True), ("g", True)]
-    whole = "lay down [{'tolerations': [1]}]"
-    assert bench.entries == [
-        "lab {}", "stop karpenter", whole, "watch", "see f", "mend karpenter", "clear",
-        whole, "watch", "stop kwok", "verify", "see g", "mend kwok", "clear",
+def test_a_component_is_stopped_before_the_deploy_or_only_under_load() -> None:
+    early = Diary([BROKEN])
+    assert tried([fault(edits=(), without=("karpenter",))], early) == [("f", True)]
+    assert early.entries == ["lab {}", "stop karpenter", WHOLE_POD, "watch", "see f", "mend karpenter", "clear"]
+    late = Diary([WHOLE, BROKEN])
+    assert tried([fault(edits=(), without=("kwok",), phase=Phase.SCALE_OUT)], late) == [("f", True)]
+    assert late.entries == [
+        "lab {}", WHOLE_POD, "watch", WHOLE_POD, "stop kwok", "verify", "see f", "mend kwok", "mend all", "clear",
+    ]  # fmt: skip
+
+
+def test_faults_in_place_share_a_chatbot_that_can_be_mended() -> None:
+    hung = fault(edits=(), without=("kwok",), phase=Phase.SCALE_OUT)
+    bench = Diary([WHOLE, BROKEN, BROKEN, BROKEN], mends=True)
+    assert tried([fault(name="h"), hung, replace(hung, name="g")], bench) == [("f", True), ("g", True), ("h", True)]
+    assert [entry for entry in bench.entries if entry in ("watch", "verify", "mend all", "clear")] == [
+        "watch", "verify", "mend all", "verify", "mend all", "clear", "watch", "clear",
     ]  # fmt: skip
 
 
