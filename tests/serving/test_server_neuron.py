@@ -27,8 +27,10 @@ def test_it_streams_refuses_by_name_and_drains(tmp_path: Path) -> None:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         client = openai.OpenAI(base_url=f"{_url(process)}/v1", api_key="unused", max_retries=0)
-        with pytest.raises(openai.BadRequestError, match="logprobs is not supported"):
-            client.chat.completions.create(model="tiny-mistral", messages=USER, logprobs=True)
+        refused: list[dict[str, Any]] = [{"logprobs": True}, {"seed": 3}]
+        for fields in refused:
+            with pytest.raises(openai.BadRequestError, match=f"{next(iter(fields))} is not supported"):
+                client.chat.completions.create(model="tiny-mistral", messages=USER, **fields)
         stream = client.chat.completions.create(
             model="tiny-mistral", messages=USER, stream=True, max_tokens=100, extra_body={"ignore_eos": True}
         )
