@@ -5,6 +5,7 @@ Conditions, reasons and messages are those of Karpenter 1.14 and its AWS provide
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from loadtest.observers import Cause
@@ -27,6 +28,7 @@ from loadtest.observers.kubernetes.snapshot import TYPE, Snapshot, advertises, d
 
 DEFAULT_SCHEDULER = "default-scheduler"
 PROVISIONING_S = 12.0  # Karpenter batches for ten seconds at most, and tries again after ten
+_REQUIREMENTS = re.compile(r", requirements=.*?(?=, resources=|;|$)")  # all labels of the pool, a screen long
 RECONCILED_S = 30.0  # a condition that is Unknown so long stays so
 LAUNCH_FAILED = frozenset({"", "AwaitingReconciliation"})  # a launch that nothing has refused yet
 BOOT_S = 300.0
@@ -83,7 +85,7 @@ def _karpenter(snapshot: Snapshot, pod: Object, what: str, suiting: Sequence[Obj
             yield f"NodePool {name(pool)} has no instance type to offer: {told(event)}", _stands(snapshot, event)
     failed = [event for event in about(snapshot.events, pod, "FailedScheduling") if _by_karpenter(event)]
     for event in failed[:1]:
-        yield f"No node pool took pending {what}: {told(event)}", _stands(snapshot, event)
+        yield f"No node pool took pending {what}: {_REQUIREMENTS.sub('', told(event))}", _stands(snapshot, event)
     for event in [event for event in snapshot.recent_warnings(CAPACITY_S) if event.get("reason") == NO_CAPACITY][:1]:
         yield f"EC2 has no capacity: {told(event)}", False
     yield f"No node pool took pending {what}, and Karpenter says nothing of it: does it run?", False

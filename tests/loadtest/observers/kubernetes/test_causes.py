@@ -85,6 +85,14 @@ def no_role(world: World) -> None:
     world.pools[0]["status"]["conditions"] = [condition("Ready", status="False", reason="NodeClassNotReady")]
 
 
+def too_large(world: World) -> None:
+    said = (
+        "Failed to schedule pod, no instance type has enough resources, requirements=instanceType In [trn1.2xlarge], "
+        'kubernetes.io/os In [linux], resources={"memory":"30Gi"}; did not tolerate taint'
+    )
+    world.events.append(event("Pod", WORKER, "FailedScheduling", said, by="karpenter"))
+
+
 def no_class(world: World) -> None:
     world.pools[0]["spec"]["template"]["spec"]["nodeClassRef"]["name"] = "trainium"
     world.pools[0]["status"]["conditions"] = [condition("Ready", status="False", reason="NodeClassNotFound")]
@@ -205,6 +213,7 @@ SITUATIONS: list[tuple[Change, str, str, str]] = [
     (not_selected, "nodeclaim-created", "nodeclaim-created", "none gives nodes with no.such/label=true"),
     (no_subnet, "nodeclaim-created", "nodeclaim-created", "SubnetSelector did not match any Subnets"),
     (no_role, "nodeclaim-created", "nodeclaim-created", "its role is no-such-role"),
+    (too_large, "nodeclaim-created", "nodeclaim-created", 'has enough resources, resources={"memory":"30Gi"}; did not'),
     (no_class, "nodeclaim-created", "nodeclaim-created", "there is no EC2NodeClass trainium"),
     (no_type, "nodeclaim-created", "nodeclaim-created", "filtered out all compatible available instance types"),
     (no_scheduler, "nodeclaim-created", "nodeclaim-created", "asks for the scheduler neuron-scheduler"),
