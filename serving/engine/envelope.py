@@ -2,9 +2,9 @@
 
 The vocabulary is laid out as a grid, and only its columns' maxima are looked at. Columns that hold much stand in the
 envelope element by element; of every other one it says that all its elements are as likely as its best. That is too much
-for most of them, so an element drawn there is kept with the probability that makes up for it, and else all is drawn anew: what
-is kept has softmax' own distribution. Expected tries: two to three for a language model's logits, about ten for normal noise, and
-never more than the grid has rows.
+for most of them, so an element drawn there is kept with the probability that makes up for it, and else all is drawn anew:
+what is kept has softmax' own distribution. Expected tries: two to three for a language model's logits, about ten for
+normal noise, and never more than the grid has rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Row = NDArray[np.float32]
 
-HEAVY_SHARE = np.float32(1 / 256)  # of the sum of all columns' best: a column with more stands element by element
+HEAVY_SHARE = np.float32(1 / 512)  # of the sum of all columns' best: a column with more stands element by element
 
 
 class Envelope:
