@@ -24,7 +24,7 @@ class Lives:
     _live: dict[str, Live] = field(default_factory=dict)
 
     def start(self, container: Container, instance: int, lookup: Lookup) -> None:
-        """Return when its command runs; its end will be told. Raises Unresolved, StartFailed, OSError, ClusterError."""
+        """Return when its command runs; its end will be told. Raises as `Runtime.start`."""
         live = self.runtime.start(container, instance, lookup)
         self._live[container.name] = live
         _aside(lambda: self._wait(live))

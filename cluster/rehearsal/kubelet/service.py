@@ -49,6 +49,7 @@ class Pods:
     """Which pods and nodes there are, and the worker of each pod. Safe for threads."""
 
     services: Services
+    make: Callable[[Services, Pod, Node], Worker] = Worker
     _nodes: dict[str, Node] | None = None  # None until they were listed
     _pods: dict[str, Pod] | None = None  # by uid
     _workers: dict[str, Worker] = field(default_factory=dict)
@@ -103,7 +104,7 @@ class Pods:
         for uid, pod in self._pods.items():
             node, worker = self._nodes.get(pod.node), self._workers.get(uid)
             if worker is None and node is not None:
-                self._workers[uid] = worker = Worker(self.services, pod, node)
+                self._workers[uid] = worker = self.make(self.services, pod, node)
                 worker.start()
             elif worker is not None and (node is None or node.uid != worker.node.uid):
                 worker.vanish()

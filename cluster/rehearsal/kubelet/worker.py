@@ -29,6 +29,7 @@ from cluster.rehearsal.kubelet.pod.environment import StoreKind
 from cluster.rehearsal.kubelet.pod.fields import Unresolved
 from cluster.rehearsal.kubelet.pod.files import Sources
 from cluster.rehearsal.kubelet.pod.pulling import Told
+from cluster.rehearsal.kubelet.pod.refused import NotSimulated
 from cluster.rehearsal.kubelet.pod.spec import Container, Pod
 from cluster.rehearsal.kubelet.pod.state import Ended, PodState, Record, Running, Waiting, first_records
 
@@ -173,7 +174,7 @@ class Worker:
             return
         except (Unresolved, ClusterError) as error:
             self._tell(Told("Warning", "FailedMount", str(error)))
-        except (NetworkFailed, MountFailed, OSError) as error:
+        except (NotSimulated, NetworkFailed, MountFailed, OSError) as error:
             self._tell(Told("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}"))
         failures = self.state.prepare_failures
         delay_s = min(_LONGEST_PREPARE_RETRY_S, _FIRST_PREPARE_RETRY_S * 2 ** min(failures, 10))
@@ -195,7 +196,7 @@ class Worker:
         begun = record.begins()
         try:
             self._lives.start(container, begun.instance, self._lookup)
-        except Unresolved as error:
+        except (Unresolved, NotSimulated) as error:
             self._note(
                 container, record.waits(_UNRESOLVED, str(error), not_before=now + _LOOK_AGAIN_S / back_off.speed)
             )

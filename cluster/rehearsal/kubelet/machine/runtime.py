@@ -25,6 +25,7 @@ from cluster.rehearsal.kubelet.machine.volumes import Volumes
 from cluster.rehearsal.kubelet.pod import environment
 from cluster.rehearsal.kubelet.pod.fields import Fields, Unresolved, memory_limit_bytes
 from cluster.rehearsal.kubelet.pod.files import Sources
+from cluster.rehearsal.kubelet.pod.refused import refuse_container, refuse_pod
 from cluster.rehearsal.kubelet.pod.spec import Container, Pod
 
 _MESSAGE_BYTES = 4096
@@ -80,8 +81,12 @@ class Runtime:
         return Fields(self.pod, self.address, self.machine.config.address, self.allocatable)
 
     def prepare(self, sources: Sources) -> None:
-        """Network, folders, volumes. Idempotent. Raises Unresolved for a volume, NetworkFailed, MountFailed, OSError."""
+        """Network, folders, volumes. Idempotent.
+
+        Raises Unresolved for a volume, NotSimulated, NetworkFailed, MountFailed, OSError.
+        """
         machine = self.machine
+        refuse_pod(self.pod)
         if not self.address:
             self._attach()
         sandbox = machine.sandbox(self.pod, self.address)
@@ -97,9 +102,9 @@ class Runtime:
                 raise Unresolved(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
 
     def start(self, container: Container, instance: int, lookup: environment.Lookup) -> Live:
-        """Return when its command runs. Raises Unresolved, StartFailed, OSError."""
+        """Return when its command runs. Raises Unresolved, NotSimulated, StartFailed, OSError."""
         machine, pod = self.machine, self.pod
-        _refuse_what_is_not_simulated(container)
+        refuse_container(container)
         image = machine.config.images[container.image]
         base = containers.base_environment(pod, container, image, machine.cluster_environment)
         resolved = environment.resolve(container, base, self.fields, lookup)
@@ -167,10 +172,3 @@ def remove(group: Group) -> None:
             group.remove()
             return
         time.sleep(_GROUP_PAUSE_S)
-
-
-def _refuse_what_is_not_simulated(container: Container) -> None:
-    if dig(container.value, "lifecycle", "postStart"):
-        raise Unresolved("postStart hooks are not simulated by the process kubelet")
-    if container.is_init and container.value.get("restartPolicy"):
-        raise Unresolved("init containers with a restartPolicy (sidecars) are not simulated by the process kubelet")

@@ -96,8 +96,12 @@ class Cluster:
         self.api.transport.ask("delete", PODS.path(name, "default"), body={"kind": "DeleteOptions", **options})
 
     def logs(self, name: str, *options: str) -> str:
-        """What kubectl shows; its words where it fails."""
-        command = [kustomize.kubectl(), "--kubeconfig", str(self.lab.kubeconfig), "logs", name, *options]
+        """What `kubectl logs` shows; its words where it fails."""
+        return self.kubectl("logs", name, *options)
+
+    def kubectl(self, *arguments: str) -> str:
+        """Everything that it says."""
+        command = [kustomize.kubectl(), "--kubeconfig", str(self.lab.kubeconfig), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         return done.stdout + done.stderr
 
@@ -108,7 +112,7 @@ class Cluster:
         return {text(event["reason"]): text(event["message"]) for event in about}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """With the one node `n1`."""
     settings = from_environment()

@@ -245,6 +245,13 @@ def test_what_kubectl_cannot_do_here_is_said_by_a_sentence(cluster: Cluster) -> 
     cluster.eventually(lambda: cluster.logs("plain") == "one\ntwo\n")
     assert cluster.logs("plain", "--tail=1") == "two\n"
     assert "keeps no times with its logs" in cluster.logs("plain", "--timestamps")
+    assert "process kubelet has no exec" in cluster.kubectl("exec", "plain", "--", "true")
+
+
+def test_a_followed_log_ends_with_its_container(cluster: Cluster) -> None:
+    cluster.run("telling", *shell("for n in 1 2 3; do echo $n; sleep 0.5; done"), restartPolicy="Never")
+    cluster.until("telling", phase_is("Running", "Succeeded"))
+    assert cluster.logs("telling", "--follow") == "1\n2\n3\n"
 
 
 def test_containers_end_with_their_kubelet_and_start_again_with_the_next(cluster: Cluster) -> None:
