@@ -114,17 +114,22 @@ class Conductor:
         return (self._own.clock if self._own is not None else self._clock).now()
 
     def _settle(self) -> tuple[str, ...]:
-        """Wait for the fewest replicas, so that there is something to scale out from; who runs then."""
+        """Wait for the fewest replicas, so that there is something to scale out from; who runs then.
+
+        An earlier load's workers and machines are waited for as well, but a target may keep more than it has replicas.
+        """
         assert self._watch is not None  # noqa: S101 - the command line refuses to verify without observers
         limit_s = self._profile.scaling.settle_s
         while True:
             self._watch.look()
             seen = self._watch.so_far()
-            present = seen.last("replicas_present")
-            if seen.rule is not None and present == max(1, seen.rule.min_replicas):
+            fewest = max(1, seen.rule.min_replicas) if seen.rule else None
+            few = fewest is not None and seen.last("replicas_present") == fewest
+            left = max(seen.last("workers") or 0, seen.last("nodeclaims") or 0)
+            if few and fewest is not None and left <= fewest:
                 break
             if self._clock_now() > limit_s or self._interrupts:
-                self._troubles.append(_unsettled(seen, limit_s))
+                self._troubles += [] if few else [_unsettled(seen, limit_s)]
                 break
             self._report("settle", self._clock_now(), limit_s)
             gevent.sleep(1.0)
