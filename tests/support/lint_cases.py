@@ -82,6 +82,11 @@ FRONT_DOOR: Mapping[str, Changes] = {
         serve("applications[0].args.api", GONE),
     ],
     "open-chatbot-behind-load-balancer": [serve("applications[0].args.api", GONE)],
+    "open-chatbot-without-policy": [
+        serve("applications[0].args.api", GONE),
+        Edit("ingress", "", GONE),
+        Edit("policy", "spec.ingress[0].from", []),
+    ],
     "lb-idle-short": [
         Edit("ingress", "metadata.annotations.alb\\.ingress\\.kubernetes\\.io/load-balancer-attributes", "")
     ],

@@ -11,7 +11,7 @@ from cluster.lint.registry import rule
 from cluster.lint.rules.drain import longest_answer_s
 from cluster.lint.rules.front_door import backends, chosen, has_auth, is_public, ray_services
 from cluster.lint.stack import Stack
-from cluster.objects import Manifest, dig, string_map, text
+from cluster.objects import Manifest, dig, sequence, string_map, text
 
 HOP = "front door"
 OPENED = ("LoadBalancer", "NodePort")
@@ -51,6 +51,38 @@ def open_chatbot_behind_load_balancer(stack: Stack) -> Iterator[Hit]:
                         path,
                         f"it leads to RayService {cluster.manifest.name}, which has no api.api_keys_file",
                     )
+
+
+@rule(
+    HOP,
+    "warning",
+    fix="Add chat/components/api-keys, or a NetworkPolicy that names who may reach the pods.",
+    evidence="pods of EKS have addresses of the VPC; policies hold where the VPC CNI runs with enableNetworkPolicy",
+)
+def open_chatbot_without_policy(stack: Stack) -> Iterator[Hit]:
+    """The chatbot asks for no API keys, and no network policy says who may reach it."""
+    for cluster in ray_services(stack):
+        if _is_chatbot(stack, cluster) and not _asks_for_keys(stack, cluster) and not _closed(stack, cluster):
+            yield Hit(cluster.manifest, "spec", "no api.api_keys_file, and whoever has a route to its pods may ask")
+
+
+def _closed(stack: Stack, cluster: Cluster) -> bool:
+    """Policies close the workers' pods, and each of their rules names who may come in."""
+    labels = [{**group.pod.labels, "ray.io/node-type": "worker"} for group in cluster.groups if not group.head]
+    about = [
+        policy
+        for policy in stack.of("NetworkPolicy")
+        if policy.namespace == cluster.manifest.namespace and all(_selected(policy, pod) for pod in labels)
+    ]
+    closing = [p for p in about if "Ingress" in sequence(p.spec.get("policyTypes")) or "ingress" in p.spec]
+    return bool(closing) and all(
+        sequence(dig(entry, "from")) for policy in closing for entry in sequence(policy.spec.get("ingress"))
+    )
+
+
+def _selected(policy: Manifest, labels: dict[str, str]) -> bool:
+    wanted = string_map(dig(policy.spec, "podSelector", "matchLabels"))
+    return all(labels.get(key) == value for key, value in wanted.items())
 
 
 def _is_chatbot(stack: Stack, cluster: Cluster) -> bool:

@@ -47,3 +47,12 @@ def test_a_key_file_has_to_be_named_wherever_the_settings_may_be_read() -> None:
 
 def test_of_another_application_nothing_is_known() -> None:
     assert ways_in(Edit("serve", "applications[0].import_path", "theirs:app")) == []
+
+
+def test_a_policy_that_names_its_peers_closes_an_open_chatbot() -> None:
+    def rules(*changes: Edit | Add) -> set[str]:
+        return {f.rule for f in lint(build([*OPEN, *NO_INGRESS, *changes])).findings}
+
+    assert "open-chatbot-without-policy" not in rules()
+    assert "open-chatbot-without-policy" in rules(Edit("policy", "", GONE))
+    assert "open-chatbot-without-policy" in rules(Edit("policy", "spec.podSelector.matchLabels", {"app": "another"}))
