@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import subprocess
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ from cluster.rehearsal.addresses import ADDRESS, BRIDGE, NETWORK
 
 # Where `ip netns` notes its namespaces, and what a few programs want to be there.
 _RUN_FOLDERS = ("/run/netns", "/run/lock")
+# Nothing is forwarded for want of a route, and whoever asks for an address outside is told so at once: Ray asks three
+# clouds' metadata services.
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 def make() -> None:
@@ -27,6 +31,8 @@ def make() -> None:
         _run(command)
     for folder in _RUN_FOLDERS:
         Path(folder).mkdir()
+    with contextlib.suppress(OSError):  # where /proc/sys is read-only, pods wait for what will not come
+        _FORWARDING.write_text("1", "ascii")
 
 
 def _run(command: Sequence[str]) -> None:

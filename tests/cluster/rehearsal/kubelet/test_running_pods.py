@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -114,6 +115,13 @@ def test_a_ready_pod_is_found_by_its_services_names(cluster: Cluster) -> None:
     said = cluster.logs("client").split()
     assert said.count(str(dig(pod, "status", "podIP"))) == 4
     assert said[-2:] == ["reached", "unknown"]
+
+
+def test_whoever_asks_for_an_address_outside_is_told_at_once_that_there_is_no_way(cluster: Cluster) -> None:
+    ask = "import socket; print(socket.socket().connect_ex(('169.254.169.254', 80)))"
+    cluster.run("outward", "timeout", "20", "python3", "-c", ask, restartPolicy="Never")
+    cluster.until("outward", phase_is("Succeeded", "Failed"))
+    assert cluster.logs("outward") == f"{errno.ENETUNREACH}\n"
 
 
 @pytest.mark.skipif(
