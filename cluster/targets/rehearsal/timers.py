@@ -46,12 +46,14 @@ def compare(rehearsed: Sequence[Manifest], production: Sequence[Manifest]) -> li
 _SERVE_ENVIRONMENT = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": 10.0,
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": 30.0,
+    "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": 30.0,
 }
 _SERVE_SCALING = {"look_back_period_s": 30.0, "upscale_delay_s": 30.0, "downscale_delay_s": 600.0}
 
 _WAITING = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": (_UP, _DOWN),
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": ("replica-drained",),
+    "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": ("ray-node-idle",),
     "look_back_period_s": (_UP, _DOWN),
     "upscale_delay_s": (_UP,),
     "downscale_delay_s": (_DOWN,),

@@ -20,7 +20,7 @@ def stack(entry: str) -> list[Manifest]:
 def test_every_shortened_timer_is_told_with_both_values_and_the_stage_that_waits_for_it() -> None:
     found = compare(stack("rehearsal"), stack("eks"))
     assert Timer("downscale_delay_s", 12, 600, "serve-target-lowered") in found
-    assert Timer("consolidateAfter", 10, 300, "node-deleted") in found
+    assert Timer("consolidateAfter", 5, 300, "node-deleted") in found
     assert Timer("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", 5, 30, "replica-drained") in found
     assert {timer.stage for timer in found if timer.name == "look_back_period_s"} == {
         "serve-target-raised",
