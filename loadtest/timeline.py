@@ -13,6 +13,7 @@ from loadtest.stages import DEPLOY, HEAD, OURS, SCALE_IN, SCALE_OUT
 Status = Literal["reached", "unseen", "missing", "skipped"]
 NO_REPLICA = "(none)"  # a replica that was asked for and never came to be
 HEAD_POD = "(head)"
+_NUMBERS = OURS | {"serve-target-raised", "ray-demand-raised", "serve-target-lowered"}
 _ENDS = frozenset({"pod-deleted", "node-deleted"})
 STAMP_S = (
     2.0  # objects carry whole seconds, and a look is a second apart: by so much a cause may seem to follow its effect
@@ -202,8 +203,8 @@ def _chain(
         if event.subject and event.subject in subjects:
             own.setdefault(event.stage, event)
     first = own | _shared(names, [event for event in events if not event.subject], own, place)
-    last = max(names.index(name) for name in first if name in names)
-    stages, before_s = [], next(first[name].at_s for name in names if name in first)
+    stages: list[StageTime] = []
+    before_s = next(first[name].at_s for name in names if name in first)
     for i, name in enumerate(names):
         if name in first:
             event = first[name]
@@ -213,8 +214,14 @@ def _chain(
         elif name not in visible:
             stages.append(StageTime(name, "skipped"))
         else:
-            stages.append(StageTime(name, "unseen" if i < last else "missing"))
+            later = {each for each in names[i + 1 :] if each in first}
+            stages.append(StageTime(name, "unseen" if _proves(later, name, own) else "missing"))
     return Chain(replica.removeprefix("replica:"), tuple(stages), frozenset(subjects - {""}))
+
+
+def _proves(later: set[str], name: str, own: dict[str, Event]) -> bool:
+    """A later link of the replica's own proves all before it; a number that is raised for all proves only such numbers."""
+    return any(each in own or name in _NUMBERS for each in later)
 
 
 def _shared(names: Sequence[str], events: Sequence[Event], own: dict[str, Event], place: int) -> dict[str, Event]:

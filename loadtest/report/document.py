@@ -160,6 +160,7 @@ def _observers(run: Run) -> dict[str, Any] | None:
         "interval_s": run.watched.interval_s,
         "rule": asdict(run.watched.rule) if run.watched.rule is not None else None,
         "events": [asdict(event) for event in run.watched.events],
+        "links": sorted(run.watched.links),
         "failed_looks": run.watched.failed_looks,
     }
 

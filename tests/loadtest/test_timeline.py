@@ -280,3 +280,16 @@ def test_a_node_that_was_there_before_the_load_takes_none_of_its_time() -> None:
     took_s = {stage.name: stage.took_s for stage in chain.stages if stage.status == "reached"}
     assert all(seconds is not None and seconds >= 0 for seconds in took_s.values())
     assert took_s["nodeclaim-created"] == 0
+
+
+@pytest.mark.parametrize("missing", ["nodeclaim-created", "node-registered", "device-advertised", "ray-node-joined"])
+def test_that_serve_wants_its_first_replica_proves_nothing_of_the_workers_machine(missing: str) -> None:
+    applied = Event("load-applied", 0.0, "client")
+    wanted = Event("serve-target-raised", 90.0, "test", step=(0, 1))
+    found = timeline.deployment(
+        [*(event for event in chains.events(until=missing) if event.subject or event.stage == "ray-demand-raised"), wanted],
+        [], applied=applied, visible=chains.EVERYTHING,
+    )  # fmt: skip
+    broken = found[1].broken_at
+    assert broken is not None
+    assert broken.name == missing

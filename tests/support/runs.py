@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from loadtest.observers.watched import Account, Watched
 from loadtest.record import Outcome, Record
 from loadtest.rehearsal import Rehearsal, Simulated, Timer, for_speed
 from loadtest.run_result import Run
-from loadtest.stages import SCALE_IN, SCALE_OUT
+from loadtest.stages import HEAD, SCALE_IN, SCALE_OUT
 from tests.support import chains
 from tests.support.load_profiles import closed, failure, profile, record
 
@@ -121,6 +122,18 @@ def clustered(**fields: Any) -> Run:
         "known_replicas": ("old",), "watched": watched, "rehearsal": REHEARSAL,
     }  # fmt: skip
     return run(**(base | fields))
+
+
+def deployed(*, before_s: float = 200.0) -> Run:
+    """The first replica of `clustered` and its head, as a watch from before saw them until `before_s`; nobody was asked."""
+    whole = clustered(deployment=True, records=(), asks=False)
+    assert whole.watched is not None
+    head = [
+        Event(stage, 11.0, "test", "head:h") for stage in HEAD if stage not in ("load-applied", "ray-demand-raised")
+    ]
+    seen = [event for event in whole.watched.events if "three" not in event.subject] + head
+    early = tuple(event for event in seen if event.at_s < before_s)
+    return replace(whole, watched=replace(whole.watched, events=early))
 
 
 def _came(name: str, at_s: float, level: float, stages: tuple[str, ...]) -> list[Event]:

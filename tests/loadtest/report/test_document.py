@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -11,6 +12,7 @@ import pytest
 from loadtest.honesty import Pulse
 from loadtest.record import Outcome
 from loadtest.report import document as documents
+from loadtest.report import terminal
 from loadtest.report.files import schema
 from loadtest.run_result import Run
 from tests.support import runs
@@ -141,3 +143,63 @@ def test_in_flight_and_waiting_are_counted_per_bin() -> None:
     assert series["in_flight"] == [3, 3, 3, 0]
     assert series["waiting"] == [3, 3, 0, 0]
     assert series["ttft_p50_s"] == [pytest.approx(1.5), None, None, None]
+
+
+def test_machines_are_priced_by_their_type_for_as_long_as_they_were_there() -> None:
+    cost = build(runs.clustered(), verify=True)["cost"]
+    usd = {machine["name"]: machine["usd"] for machine in cost["machines"]}
+    assert usd["trn1-two"] == pytest.approx(169 * 1.34375 / 3600), "from its claim until it was gone"
+    assert usd["x86-head"] == pytest.approx(200 * 0.192 / 3600), "what it cost before the run is not the run's"
+    assert cost["usd_all"] == pytest.approx(sum(usd.values()))
+    assert cost["usd_loaded"] < cost["usd_all"]
+
+
+def test_without_a_price_machines_are_listed_and_nothing_is_computed() -> None:
+    clustered = runs.clustered()
+    assert clustered.watched is not None
+    free = tuple(replace(machine, usd_per_h=None) for machine in clustered.watched.machines)
+    cost = build(replace(clustered, watched=replace(clustered.watched, machines=free)), verify=True)["cost"]
+    assert len(cost["machines"]) == 4
+    assert cost["usd_all"] is None
+
+
+def test_a_cluster_counts_the_machines_that_its_replicas_took() -> None:
+    replicas = build(runs.clustered(), verify=True)["replicas"]
+    assert (replicas["before"], replicas["observed"], replicas["after"], replicas["nodes_launched"]) == (1, 3, 1, 2)
+
+
+def test_each_step_of_the_load_has_its_own_replica_chain() -> None:
+    document = build(runs.clustered(), verify=True)
+    assert document["verdict"] == "pass"
+    begins = {chain["replica"]: chain["stages"][0]["at_s"] for chain in document["scale_out"]}
+    assert begins == {"two": 10.0, "three": 90.0}
+
+
+def test_a_rehearsed_run_says_what_was_rehearsed_and_predicts_each_stage() -> None:
+    document = build(runs.clustered(), verify=True)
+    assert document["rehearsal"]["speed"] == 10
+    assert document["rehearsal"]["slo_scaled"] == {"ttft_s": 1.5}
+    pulled = next(stage for stage in document["scale_out"][0]["stages"] if stage["name"] == "image-pulled")
+    assert (pulled["took_s"], pulled["rehearsed_s"], pulled["production_s"]) == (14.0, 13.1, 131.0)
+    assert pulled["predicted_s"] == pytest.approx(131.9)
+    told = "\n".join(terminal.lines(document))
+    assert "predicted for production" in told
+    assert "predictions are arithmetic, not measurements" in told
+
+
+def test_a_deployment_is_judged_without_load_or_promises() -> None:
+    document = build(runs.deployed(), verify=True)
+    assert (document["mode"], document["verdict"], document["slo"]) == ("watch", "pass", [])
+    assert document["sentence"] == "The first replica runs 170.0 s after the watch began."
+    assert [chain["replica"] for chain in document["scale_out"]] == ["(head)", "two"]
+
+
+def test_a_deployment_that_stands_still_says_where() -> None:
+    document = build(runs.deployed(before_s=20.0), verify=True)
+    assert document["exit_code"] == 2
+    assert document["sentence"].startswith("The deployment stands still at node-launched after ")
+
+
+def test_a_knee_is_not_said_of_a_void_run() -> None:
+    saturated = (Pulse("the client", (0.9,), (0.2,)),)
+    assert build(runs.run(profile=profile(find_knee=True), pulses=saturated))["traffic"]["knee"] is None

@@ -28,7 +28,7 @@ VARIANTS = {
     "good": runs.run(),
     "verified": runs.verified(),
     "verified on a cluster": runs.clustered(),
-    "a deployment": runs.clustered(deployment=True, records=()),
+    "a deployment": runs.deployed(),
     "broken": runs.verified(until="replica-started"),
     "void": runs.run(interrupted_s=3.0),
     "nothing ended well": runs.run(tuple(failure(Outcome.TIMEOUT, i) for i in range(3))),
