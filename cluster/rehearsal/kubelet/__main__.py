@@ -17,6 +17,8 @@ from cluster.rehearsal.kubelet.service import Kubelet
 def main() -> int:
     """Exit code 0 after a TERM or an interrupt, 2 where it could not start."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s: %(message)s")
+    # Every pod has a thread of its own; connections beyond the client's pool are opened and closed, which is fine.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     if len(sys.argv) != 2:
         print("usage: python -m cluster.rehearsal.kubelet CONFIG.json", file=sys.stderr)
         return 2

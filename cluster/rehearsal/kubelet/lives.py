@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cluster.rehearsal.kubelet.machine import runtime
+from cluster.rehearsal.kubelet.machine.probe import Outcome
 from cluster.rehearsal.kubelet.machine.runtime import Live, Runtime
 from cluster.rehearsal.kubelet.messages import Exited, HookFailed, Message, Probed
 from cluster.rehearsal.kubelet.pod.environment import Lookup
-from cluster.rehearsal.kubelet.pod.spec import Container, ProbeKind
+from cluster.rehearsal.kubelet.pod.spec import Container, Object, ProbeKind
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Lives:
     def probe(self, container: Container, kind: ProbeKind) -> None:
         """Ask; the answer will be told."""
         live, probe = self._live[container.name], container.probes[kind]
-        _aside(lambda: self.tell(Probed(live, kind, live.target.ask(probe.action, probe.timeout_s))))
+        _aside(lambda: self.tell(Probed(live, kind, _asked(live, probe.action, probe.timeout_s))))
 
     def stop(self, container: Container, kill_at: float) -> None:
         """Run its hook, which may take until `kill_at`, then send TERM."""
@@ -63,10 +64,17 @@ class Lives:
             runtime.remove(group)
 
     def _hook_then_term(self, live: Live, kill_at: float) -> None:
-        outcome = live.target.ask(live.target.container.pre_stop, max(0.0, kill_at - self.now()))
+        outcome = _asked(live, live.target.container.pre_stop, max(0.0, kill_at - self.now()))
         if not outcome.success:
             self.tell(HookFailed(live, outcome))
         live.process.send(signal.SIGTERM)
+
+
+def _asked(live: Live, action: Object, timeout_s: float) -> Outcome:
+    try:
+        return live.target.ask(action, timeout_s)
+    except Exception as error:  # noqa: BLE001 - the worker waits for an outcome, whatever it is
+        return Outcome(success=False, message=f"{type(error).__name__}: {error}")
 
 
 def _aside(work: Callable[[], None]) -> None:

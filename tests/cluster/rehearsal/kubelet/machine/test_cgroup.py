@@ -38,6 +38,10 @@ def test_kills_for_want_of_memory_are_counted(tmp_path: Path, is_v2: bool, file:
     assert cgroup.Group(tmp_path, is_v2).oom_kills() == 2
 
 
+def test_a_group_that_is_gone_has_no_kills_to_tell_of(tmp_path: Path) -> None:
+    assert cgroup.Group(tmp_path / "gone", is_v2=False).oom_kills() == 0
+
+
 def test_a_machine_without_cgroups_is_said_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert cgroup.find(tmp_path) is None
     assert "memory limits are not enforced" in caplog.text
