@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ GRACE_S = 10.0
 _POLL_S = 0.05
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LOG_TAIL_CHARACTERS = 1500
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -74,8 +76,10 @@ class Processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
         if process.returncode is None:
+            _log.warning("%s is killed: it has not ended %.0f s after a TERM", name, GRACE_S)
             process.kill()
             process.wait()
+        _log.info("%s is stopped", name)
 
     def stop_all(self) -> None:
         """End them in reverse order."""

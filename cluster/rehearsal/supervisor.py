@@ -19,7 +19,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from cluster.errors import ClusterError
@@ -109,8 +108,9 @@ class Supervisor:
 
 def main(home: Path) -> int:
     """Run a lab until it is told to end."""
+    ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+        signal.signal(number, lambda *_: _end(ending))
     request = Request.read(home)
     control = socket.socket(fileno=request.control)
     threading.Thread(target=_watch_lifeline, args=[request.lifeline], daemon=True).start()
@@ -119,7 +119,7 @@ def main(home: Path) -> int:
         network.make()
         supervisor = _supervisor(home, request, processes)
         supervisor.start()
-        _serve(control, supervisor, home)
+        _serve(control, supervisor, home, ending)
     except ClusterError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -148,7 +148,7 @@ def _supervisor(home: Path, request: Request, processes: Processes) -> Superviso
     return Supervisor({part.name: part for part in parts.components()}, scenario.absent, processes)
 
 
-def _serve(control: socket.socket, supervisor: Supervisor, home: Path) -> None:
+def _serve(control: socket.socket, supervisor: Supervisor, home: Path, ending: threading.Event) -> None:
     """Answer commands, one connection at a time, until a signal ends it."""
     control.listen()  # again: from now on whoever asks sees our pid
     commands: dict[str, Command] = {
@@ -158,7 +158,7 @@ def _serve(control: socket.socket, supervisor: Supervisor, home: Path) -> None:
     }
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
-        while True:
+        while not ending.is_set():
             for _ in selector.select(_LOOK_S):
                 answer(control, commands)
             supervisor.processes.reap_others()
@@ -169,7 +169,9 @@ def _watch_lifeline(lifeline: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
+def _end(ending: threading.Event) -> None:
+    """Leave whatever is going on. Python swallows what is raised while it finalizes an object, so it is noted, too."""
+    ending.set()
     raise SystemExit(0)
 
 
