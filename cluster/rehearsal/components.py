@@ -122,7 +122,7 @@ class Parts:
             "certificate": str(self.home / "kubelet.crt"),
             "key": str(self.home / "kubelet.key"),
             "images": {
-                "chatbot-cpu:rehearsal": self._image({}),
+                "chatbot-cpu:rehearsal": self._image(start_up_s),  # Serve reads the settings on the head
                 "chatbot-neuron:rehearsal": self._image(start_up_s),
                 PLUGIN_IMAGE: {**self._image(advertised_s), "command": plugin},
             },

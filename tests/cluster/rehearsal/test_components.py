@@ -63,6 +63,7 @@ def test_the_kubelet_is_told_which_images_there_are_and_how_long_a_model_loads(t
     config = json.loads((tmp_path / "kubelet.json").read_text())
     assert set(config["images"]) == {"chatbot-cpu:rehearsal", "chatbot-neuron:rehearsal", PLUGIN_IMAGE}
     assert config["images"]["chatbot-neuron:rehearsal"]["environment"]["CHATBOT_RUNNER__START_UP_S"] == "15.0"
+    assert config["images"]["chatbot-cpu:rehearsal"]["environment"]["CHATBOT_RUNNER__START_UP_S"] == "15.0"
     assert config["images"]["chatbot-cpu:rehearsal"]["environment"]["HOME"] == "/home/jane"
     assert Path(config["certificate"]).is_file()
     assert Scenario.from_json(config["scenario"]) == field
