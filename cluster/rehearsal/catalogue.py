@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,9 +43,10 @@ class Catalogue:
         """Answer one request."""
         question = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(question)
-        if not ACTIONS.intersection(parse_qs(question.decode("utf-8", "replace")).get("Action", ())):
+        key = _key(question)
+        if key is None:
             return self._behind(environ, start_response)
-        file = self._folder / f"{hashlib.sha256(question).hexdigest()[:24]}.xml"
+        file = self._folder / f"{key}.xml"
         if not file.is_file():
             status, answer = self._asked(environ)
             if status != _OK:
@@ -63,6 +65,18 @@ class Catalogue:
 
         answer = b"".join(self._behind(environ, started))
         return statuses[0], answer
+
+
+def _key(question: bytes) -> str | None:
+    """The same for questions with the same answer; None for one that is not about the catalogue.
+
+    The provider asks for prices since now, which are those of any time, and lists values in whatever order.
+    """
+    asked = parse_qsl(question.decode("utf-8", "replace"))
+    if not any(name == "Action" and value in ACTIONS for name, value in asked):
+        return None
+    told = sorted((re.sub(r"\.\d+$", "", name), value) for name, value in asked if name != "StartTime")
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 
 
 def _write_whole(file: Path, content: bytes) -> None:

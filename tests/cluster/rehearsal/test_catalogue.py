@@ -22,7 +22,7 @@ class Moto:
         return [environ["wsgi.input"].read()]
 
 
-def ask(application: Any, **question: str) -> tuple[str, bytes]:
+def ask(application: Any, /, **question: str) -> tuple[str, bytes]:
     content = urlencode(question).encode()
     statuses: list[str] = []
     environ = {"CONTENT_LENGTH": str(len(content)), "wsgi.input": io.BytesIO(content)}
@@ -38,6 +38,23 @@ def test_a_question_about_the_catalogue_is_asked_once_in_all_labs(tmp_path: Path
     assert moto.asked == 1
     ask(Catalogue(moto, tmp_path), Action="DescribeInstanceTypes", MaxResults="10")
     assert moto.asked == 2
+
+
+def test_neither_the_time_nor_the_order_of_values_makes_it_another_question(tmp_path: Path) -> None:
+    moto = Moto()
+    catalogue = Catalogue(moto, tmp_path)
+    ask(catalogue, Action="DescribeSpotPriceHistory", StartTime="2026-11-24T12:00:00Z")
+    ask(catalogue, Action="DescribeSpotPriceHistory", StartTime="2026-11-24T13:00:00Z")
+    assert moto.asked == 1
+    first, second = (
+        {"Filter.1.Value.1": "a", "Filter.1.Value.2": "b"},
+        {"Filter.1.Value.1": "b", "Filter.1.Value.2": "a"},
+    )
+    ask(catalogue, Action="DescribeImages", **first)
+    ask(catalogue, Action="DescribeImages", **second)
+    assert moto.asked == 2
+    ask(catalogue, Action="DescribeImages", **{"Filter.1.Value.1": "a", "Filter.2.Value.1": "b"})
+    assert moto.asked == 3
 
 
 def test_what_may_change_is_asked_every_time(tmp_path: Path) -> None:
