@@ -85,7 +85,7 @@ def find(root: Path = _ROOT) -> Cgroups | None:
         reason = "the memory controller is not available"
     except OSError as error:
         reason = str(error)
-    _log.warning("memory limits are not enforced: no cgroup can be made here (%s)", reason)
+    _log.info("memory limits are not enforced: no cgroup can be made here (%s)", reason)
     return None
 
 

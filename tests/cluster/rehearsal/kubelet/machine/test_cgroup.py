@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def test_a_group_that_is_gone_has_no_kills_to_tell_of(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_cgroups_is_said_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     assert cgroup.find(tmp_path) is None
     assert "memory limits are not enforced" in caplog.text
 
