@@ -29,7 +29,7 @@ _MIB = 1024 * 1024
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and operands."""
     parser.add_argument("--scenario", default="field", metavar="NAME|FILE", help="the world's times (%(default)s)")
-    parser.add_argument("--speed", type=float, metavar="N", help="field seconds in one second; the scenario's own else")
+    parser.add_argument("--speed", type=float, default=20.0, metavar="N", help="field seconds in one (%(default)g)")
     parser.add_argument("--real-model", action="store_true", help="the prepared small model on the CPU as the replica")
     parser.add_argument("--keep", action="store_true", help="leave lab and chatbot standing, to play with")
     parser.add_argument("--reports", type=Path, default=Path("reports"), help="where the load test's folder is made")
@@ -97,10 +97,8 @@ def _prepare_model(settings: Settings) -> None:
 
 def _scenario(args: argparse.Namespace) -> Scenario:
     world = scenario.read(args.scenario)
-    changes = {"speed": args.speed} if args.speed is not None else {}
-    if args.real_model:
-        changes["runner"] = "real"
-    return Scenario.from_json({**world.to_json(), **changes})
+    runner = "real" if args.real_model else world.runner
+    return Scenario.from_json({**world.to_json(), "speed": args.speed, "runner": runner})
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
