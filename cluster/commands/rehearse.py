@@ -29,7 +29,7 @@ _MIB = 1024 * 1024
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and operands."""
     parser.add_argument("--scenario", default="field", metavar="NAME|FILE", help="the world's times (%(default)s)")
-    parser.add_argument("--speed", type=float, default=20.0, metavar="N", help="field seconds in one (%(default)g)")
+    parser.add_argument("--speed", type=float, default=20.0, metavar="N", help="field seconds in one here (%(default)s)")
     parser.add_argument("--real-model", action="store_true", help="the prepared small model on the CPU as the replica")
     parser.add_argument("--keep", action="store_true", help="leave lab and chatbot standing, to play with")
     parser.add_argument("--reports", type=Path, default=Path("reports"), help="where the load test's folder is made")
