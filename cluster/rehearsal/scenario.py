@@ -23,14 +23,13 @@ Seconds = Annotated[float, Field(ge=0)]
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What does not happen. Everything else that a fault breaks is a manifest's, or a component that is absent."""
+    """What does not happen. Whatever else a fault breaks is in a manifest, or a component that is absent."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     nodes_never_launch: bool = False  # an instance runs and no Node object ever appears
     nodes_never_ready: bool = False  # the Node object appears and never turns Ready
     images_missing: tuple[str, ...] = ()  # references that the registry does not know
-    startup_taint_stays: bool = False  # whoever has to take start-up taints away does not
 
 
 @dataclass(frozen=True, slots=True)
