@@ -17,9 +17,7 @@ pytestmark = pytest.mark.model
 
 USER: Any = [{"role": "user", "content": "Say something about rain, with an emoji and a word of Japanese: 雨 🌧"}]
 RUNNER = {"kind": "openvino", "slots": 4, "positions": 512, "precision": "batch_invariant"}
-PATIENT = {"longest_wait_s": 250}  # six callers for four slots, and a busy machine may take longer than a caller has to wait
-    "longest_wait_s": 250
-}  # a busy machine computes slowly, and a wait that is refused would look like another text
+PATIENT = {"longest_wait_s": 250}  # six callers for four slots, on a machine that may be busy
 
 
 @pytest.fixture
