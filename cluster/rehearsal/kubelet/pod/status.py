@@ -12,6 +12,8 @@ from cluster.rehearsal.kubelet.pod.decide import due
 from cluster.rehearsal.kubelet.pod.spec import Container, Pod
 from cluster.rehearsal.kubelet.pod.state import Ended, PodState, Record, Running, Waiting
 
+RUNTIME = "process"  # where others say containerd: people see at once what runs their pods
+
 # What the kubelet owns; PodScheduled is the scheduler's, and others are their controllers'.
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 
@@ -64,10 +66,10 @@ def build(pod: Pod, state: PodState, place: Place, known: Conditions, now: float
         "hostIPs": [{"ip": place.host_address}],
         "startTime": stamp(place.started_at),
         "conditions": _conditions(pod, state, known, now),
-        "containerStatuses": [_container(state.records[c.name], c, state) for c in pod.containers],
+        "containerStatuses": [_container(pod, state.records[c.name], c) for c in pod.containers],
     }
     if pod.init_containers:
-        built["initContainerStatuses"] = [_container(state.records[c.name], c, state) for c in pod.init_containers]
+        built["initContainerStatuses"] = [_container(pod, state.records[c.name], c) for c in pod.init_containers]
     if place.pod_address:
         built |= {"podIP": place.pod_address, "podIPs": [{"ip": place.pod_address}]}
     return built
@@ -112,13 +114,13 @@ def _condition(known: Mapping[str, Any], kind: str, why: tuple[str, str] | None,
     }
 
 
-def _container(record: Record, container: Container, state: PodState) -> dict[str, Any]:
+def _container(pod: Pod, record: Record, container: Container) -> dict[str, Any]:
     is_ready = _is_done(record) if container.is_init else record.is_ready
-    present = not state.is_released and not isinstance(record.state, Waiting)
     return {
         "name": container.name,
         "image": container.image,
-        "imageID": container.image if present or record.previous else "",
+        "imageID": container.image if record.instance else "",
+        "containerID": f"{RUNTIME}://{pod.uid}/{container.name}/{record.instance}" if record.instance else "",
         "ready": is_ready,
         "started": record.has_started,
         "restartCount": record.restarts,

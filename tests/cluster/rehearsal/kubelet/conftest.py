@@ -99,6 +99,13 @@ class Cluster:
         """What `kubectl logs` shows; its words where it fails."""
         return self.kubectl("logs", name, *options)
 
+    def output(self, name: str) -> str:
+        """What a pod has said that has ended well."""
+        pod = self.until(name, phase_is("Succeeded", "Failed"))
+        said = self.logs(name, "-c", "c")
+        assert dig(pod, "status", "phase") == "Succeeded", f"{said}\n{state(pod)}\n{self.events(name)}"
+        return said
+
     def kubectl(self, *arguments: str) -> str:
         """Everything that it says."""
         command = [kustomize.kubectl(), "--kubeconfig", str(self.lab.kubeconfig), *arguments]

@@ -35,6 +35,7 @@ def test_a_running_pod_without_probes_is_ready() -> None:
     assert document["podIPs"] == [{"ip": "10.88.8.1"}]
     assert document["containerStatuses"][0]["state"] == {"running": {"startedAt": "2027-01-15T08:00:00Z"}}
     assert document["containerStatuses"][0]["ready"] is True
+    assert document["containerStatuses"][0]["containerID"] == "process://u1/c/1"
 
 
 def test_a_container_with_a_readiness_probe_is_unready_until_it_passes() -> None:
