@@ -10,6 +10,7 @@ import argparse
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -19,7 +20,7 @@ from cluster.rehearsal import build as programs_build
 from cluster.rehearsal import scenario
 from cluster.rehearsal.scenario import Scenario
 from cluster.settings import Settings, from_environment
-from cluster.targets import rehearsal
+from cluster.targets import Tell, rehearsal
 from cluster.targets.rehearsal.rehearse import Rehearsal, run_child
 
 VOID = 3
@@ -29,7 +30,9 @@ _MIB = 1024 * 1024
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and operands."""
     parser.add_argument("--scenario", default="field", metavar="NAME|FILE", help="the world's times (%(default)s)")
-    parser.add_argument("--speed", type=float, default=20.0, metavar="N", help="field seconds in one here (%(default)s)")
+    parser.add_argument(
+        "--speed", type=float, default=20.0, metavar="N", help="field seconds in one here (%(default)s)"
+    )
     parser.add_argument("--real-model", action="store_true", help="the prepared small model on the CPU as the replica")
     parser.add_argument("--keep", action="store_true", help="leave lab and chatbot standing, to play with")
     parser.add_argument("--reports", type=Path, default=Path("reports"), help="where the load test's folder is made")
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     world = _scenario(args)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    rehearsed = Rehearsal(world, settings, _tell, args.reports.resolve())
+    rehearsed = Rehearsal(world, settings, _teller(), args.reports.resolve())
     try:
         _rehearse(rehearsed, settings, keep=args.keep)
     except ClusterError as error:
@@ -79,7 +82,9 @@ def _rehearse(rehearsed: Rehearsal, settings: Settings, *, keep: bool) -> None:
     with rehearsed.phase("lab up"):
         running = lab.up(built, settings.environment, rehearsed.scenario, standing=keep)
     if keep:
-        _tell(f"KUBECONFIG={running.kubeconfig}, chatbot {running.chat_url}; end it: python -m cluster rehearsal down")
+        rehearsed.tell(
+            f"KUBECONFIG={running.kubeconfig}, chatbot {running.chat_url}; end it: python -m cluster rehearsal down"
+        )
     try:
         rehearsed.on_the_lab(keep=keep)
     finally:
@@ -108,5 +113,6 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _tell(step: str) -> None:
-    print(step, file=sys.stderr, flush=True)
+def _teller() -> Tell:
+    started_s = time.monotonic()
+    return lambda step: print(f"{time.monotonic() - started_s:6.1f} s  {step}", file=sys.stderr, flush=True)
