@@ -16,12 +16,14 @@ Object = Mapping[str, Any]
 
 DEFAULT_SCHEDULER = "default-scheduler"
 KARPENTER_S = 60.0  # it batches for ten seconds at most
+_NO_AMI = "The alias in spec.amiSelectorTerms names no AMI for this Kubernetes version: pin one that exists."
 _CLASS_REMEDIES = {
     "SubnetsNotFound": "Tag the private subnets as spec.subnetSelectorTerms ask (karpenter.sh/discovery), "
     "or set EKS_CLUSTER_NAME right.",
     "SecurityGroupsNotFound": "Tag the node security group as spec.securityGroupSelectorTerms ask, "
     "or set EKS_CLUSTER_NAME right.",
-    "AMINotFound": "The alias in spec.amiSelectorTerms names no AMI for this Kubernetes version: pin one that exists.",
+    "AMINotFound": _NO_AMI,
+    "AMIsReady": _NO_AMI,
 }
 _EVENT_DETAIL = re.compile(r"^Failed to schedule pod,\s*")
 
@@ -107,7 +109,10 @@ def _explain_unready_pool(snapshot: Snapshot, pool: Object) -> Branch:
     for failing in mappings(dig(node_class, "status", "conditions")):
         if failing.get("type") != "Ready" and failing.get("status") != "True":
             reason = text(failing.get("reason"))
-            do = _CLASS_REMEDIES.get(reason, "Correct the EC2NodeClass, or the rights of Karpenter's controller role.")
+            kind = text(failing.get("type"))  # what is not found may stay "awaiting reconciliation" for ever
+            do = _CLASS_REMEDIES.get(reason) or _CLASS_REMEDIES.get(
+                kind, "Correct the EC2NodeClass, or the rights of Karpenter's controller role."
+            )
             if failing.get("type") == "InstanceProfileReady":
                 do = "Check that the role of spec.role exists and that Karpenter's controller may pass it (iam:PassRole)."
             why = f"is not ready: {text(failing.get('type'))}: {told(failing)}"

@@ -184,7 +184,9 @@ def _explain_deployments(
         elif _UNSCHEDULED.search(message):
             yield _explain_unplaced(cluster, workers, what, message, since)
         elif _INITIALIZING.search(message) or deployment.get("status") in {"UPDATING", "UPSCALING"}:
-            if snapshot.seconds_since(since) < LOAD_S:
+            if any(not is_running(pod) for pod in workers):
+                yield Branch(f"{what} waits for a worker")  # the worker itself says why
+            elif snapshot.seconds_since(since) < LOAD_S:
                 yield waiting(what, "starts a replica: it loads its model", "Wait; Mistral-7B takes minutes.", since)
             else:
                 do = "Read the replica's log: a missing compiled artefact makes it compile, which takes the better of an hour."

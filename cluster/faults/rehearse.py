@@ -48,7 +48,7 @@ class Bench(Protocol):
 OpenBench = Callable[[Mapping[str, Any]], AbstractContextManager[Bench]]
 Seen = Callable[[Fault, Bench], None]  # is shown the lab while the fault is in it
 
-COMES_UP = ("watch", "--timeout", "150")
+COMES_UP = ("watch", "--timeout", "300")
 _LOAD = {
     Phase.SCALE_OUT: ("verify", "rehearsal-fault"),
     Phase.SCALE_IN: ("verify", "rehearsal-fault-scale-in"),

@@ -23,6 +23,9 @@ _BULK = frozenset(
      "metadataOptions", "amis", "serveConfigV2", "securityGroups", "subnets", "headGroupSpec", "revisionHistoryLimit",
      "imagePullPolicy", "hash", "containerID", "securityContext", "nodeInfo", "ports", "lifecycle", "dnsPolicy", "userData"}
 )  # fmt: skip
+_NEWS = frozenset({"Nominated", "Pulling"})  # of the events that warn of nothing, those that explain reads
+_OF_AN_EVENT = ("apiVersion", "kind", "type", "reason", "message", "involvedObject", "reportingComponent", "source",
+                "firstTimestamp", "lastTimestamp", "eventTime", "series")  # fmt: skip
 
 
 def write(folder: Path, fault: Fault, snapshot: Snapshot) -> Path | None:
@@ -65,6 +68,8 @@ def _told(snapshot: Snapshot, kind: str) -> list[Mapping[str, Any]]:
     )
     latest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for event in found:
+        if event.get("type") != "Warning" and event.get("reason") not in _NEWS:
+            continue
         about = (dig(event, "involvedObject", "uid"), event.get("reason"), event.get("reportingComponent"))
-        latest.setdefault(about, event)
+        latest.setdefault(about, {key: event[key] for key in _OF_AN_EVENT if key in event})
     return list(latest.values())

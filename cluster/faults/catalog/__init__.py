@@ -15,7 +15,7 @@ from cluster.faults.fault import Fault
 FAULTS: tuple[Fault, ...] = (*SERVE, *REPLICA, *WORKER, *NODE_POOL, *NODE_CLASS, *DEVICE_PLUGIN, *LAB)
 
 # What CI runs: a manifest, a component and a node, each in under a minute.
-SAMPLE = ("toleration-missing", "image-missing", "operator-dead", "nodes-never-join")
+SAMPLE = ("toleration-missing", "image-missing", "operator-dead", "zones-without-type")
 
 
 def chosen(names: list[str]) -> list[Fault]:
