@@ -84,4 +84,7 @@ def test_explain_ends_with_4_while_something_is_pending(api: Api, run: Run) -> N
 
 def test_a_target_that_is_no_cluster_is_refused(run: Run) -> None:
     refused = run("plan", "local")
-    assert (refused.returncode, refused.stderr) == (2, "error: 'local' is no cluster to plan for: use eks or rehearsal.\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: 'local' is no cluster to plan for: use eks or rehearsal.\n",
+    )
