@@ -62,7 +62,11 @@ class Cgroups:
         group = Group(self.parent / name, self.is_v2)
         group.path.mkdir(parents=True, exist_ok=True)  # another lab may have swept the parent
         if limit_bytes is not None:
-            group.limit(limit_bytes)
+            try:
+                group.limit(limit_bytes)
+            except OSError:
+                group.remove()
+                raise
         return group
 
     def remove(self) -> None:

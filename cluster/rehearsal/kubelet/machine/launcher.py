@@ -37,12 +37,12 @@ _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stde
 
 def main() -> None:
     """Start the child, wait, and end with its exit code, or with 128 + n where signal n ended it."""
-    specification, error = json.loads(Path(sys.argv[1]).read_text("utf-8")), int(sys.argv[2])
-    end_with_parent()
-    if specification["network"]:
-        enter_network(specification["network"])
-    _check(_libc.unshare(_CLONE_NEWPID), "a new pid namespace")
-    pid = os.fork()
+    error = int(sys.argv[2])
+    try:
+        specification = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+        pid = fork_into_pod(specification["network"])
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the kubelet is to hear of it
+        give_up(failure, error)
     if pid == 0:
         become_container(specification, error)
     os.close(error)
@@ -50,8 +50,17 @@ def main() -> None:
     os._exit(128 - code if code < 0 else code)
 
 
+def fork_into_pod(network: str) -> int:
+    """In the pod's network, and the child, which gets 0, as the first process of a pid namespace. Raises OSError."""
+    end_with_parent()
+    if network:
+        enter_network(network)
+    _check(_libc.unshare(_CLONE_NEWPID), "a new pid namespace")
+    return os.fork()
+
+
 def become_container(specification: dict[str, Any], error: int) -> NoReturn:
-    """In the child; on failure say why and end with 128, as a container runtime does."""
+    """In the child."""
     os.set_inheritable(error, False)
     try:
         end_with_parent()
@@ -63,9 +72,16 @@ def become_container(specification: dict[str, Any], error: int) -> NoReturn:
         become_user(specification)
         start(specification)
     except Exception as failure:  # noqa: BLE001 - whatever it is, the kubelet is to hear of it
-        said = failure.strerror if isinstance(failure, OSError) else None
-        os.write(error, (said or str(failure)).encode())
-        os._exit(128)
+        give_up(failure, error)
+
+
+def give_up(failure: Exception, error: int) -> NoReturn:
+    """Say why, and end with 128, as a container runtime does."""
+    said = str(failure)
+    if isinstance(failure, OSError) and failure.strerror:
+        said = f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
+    os.write(error, said.encode())
+    os._exit(128)
 
 
 def end_with_parent() -> None:
@@ -104,7 +120,10 @@ def build_root(specification: dict[str, Any]) -> None:
 
 
 def become_user(specification: dict[str, Any]) -> None:
-    """Limits, capabilities, groups and user, in the order that still allows the next."""
+    """Limits, capabilities, groups and user, in the order that still allows the next.
+
+    The kernel forgets the parent's death signal when the user changes.
+    """
     raise_open_files()
     for number in specification["dropped_capabilities"]:
         _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)  # refused for numbers that this kernel does not know
@@ -113,6 +132,7 @@ def become_user(specification: dict[str, Any]) -> None:
     os.setuid(specification["uid"])
     if specification["no_new_privileges"]:
         _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    end_with_parent()
 
 
 def raise_open_files() -> None:

@@ -119,13 +119,13 @@ class Runtime:
             folder=sandbox.memory / "containers" / name,
             group=self._group(container, name),
         )
-        start.make_folders()
-        specification = start.folder / "specification.json"
-        hidden = [str(machine.config.home), str(machine.config.kubeconfig.parent)]
-        specification.touch(mode=0o600)
-        specification.write_text(json.dumps(containers.specification(start, machine.mount_points, hidden)), "utf-8")
-        log = machine.logs.new(pod.uid, container.name, instance)
-        process = Process.start(specification, start.group, log)
+        try:
+            process = self._launch(start, instance)
+        except BaseException:
+            _clear(start.folder, start.temporary)
+            if start.group is not None:
+                remove(start.group)
+            raise
         target = Target(container, self.address, process, resolved, containers.user(pod, container))
         return Live(target, start.folder, start.temporary)
 
@@ -135,8 +135,7 @@ class Runtime:
         message = (live.folder / "termination").read_bytes()[:_MESSAGE_BYTES].decode("utf-8", "replace")
         if not message and exit_code and container.value.get("terminationMessagePolicy") == "FallbackToLogsOnError":
             message = self.machine.logs.tail(self.pod.uid, container.name, _MESSAGE_BYTES)
-        for folder in (live.folder, live.temporary):
-            shutil.rmtree(folder, ignore_errors=True)
+        _clear(live.folder, live.temporary)
         return message
 
     def release(self) -> None:
@@ -145,6 +144,17 @@ class Runtime:
         if self.address and not self.pod.has_host_network:
             sandboxes.detach(self.machine.bridge, self.address)
             self.machine.addresses.give_back(self.address)
+
+    def _launch(self, start: containers.Start, instance: int) -> Process:
+        machine = self.machine
+        hidden = [str(machine.config.home), str(machine.config.kubeconfig.parent)]
+        document = containers.specification(start, machine.mount_points, hidden)
+        start.make_folders()
+        specification = start.folder / "specification.json"
+        specification.touch(mode=0o600)
+        specification.write_text(json.dumps(document), "utf-8")
+        log = machine.logs.new(self.pod.uid, start.container.name, instance)
+        return Process.start(specification, start.group, log)
 
     def _attach(self) -> None:
         if self.pod.has_host_network:
@@ -163,6 +173,11 @@ class Runtime:
         if self.machine.cgroups is None:
             return None
         return self.machine.cgroups.make(f"{self.pod.uid}-{name}", memory_limit_bytes(container.value))
+
+
+def _clear(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove(group: Group) -> None:

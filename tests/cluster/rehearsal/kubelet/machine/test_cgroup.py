@@ -33,6 +33,16 @@ def test_a_container_without_a_limit_gets_a_group_without_one(tmp_path: Path) ->
     assert list(group.path.iterdir()) == []
 
 
+def test_a_group_whose_limit_is_refused_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_group: cgroup.Group, _limit_bytes: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(cgroup.Group, "limit", refuse)
+    with pytest.raises(PermissionError):
+        cgroup.Cgroups(tmp_path, is_v2=False).make("g", 5)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("is_v2", "file"), [(True, "memory.events"), (False, "memory.oom_control")])
 def test_kills_for_want_of_memory_are_counted(tmp_path: Path, is_v2: bool, file: str) -> None:
     (tmp_path / file).write_text("under_oom 0\noom_kill 2\n")
