@@ -141,9 +141,15 @@ class Lab:
     def down(self) -> None:
         """End it, its components in reverse order, and remove its folder. Idempotent.
 
-        Raises Refused where the machine's lab has another home.
+        Raises Refused where the machine's lab has another home, control.Silent where one does not answer that this process
+        has not started.
         """
-        answer = control.ask("status", timeout_s=STOP_TIMEOUT_S)  # also of one that is starting, when it has
+        try:
+            answer = control.ask("status", timeout_s=STOP_TIMEOUT_S)  # also of one that is starting, when it has
+        except control.Silent:
+            if self._process is None:
+                raise
+            answer = None  # it is ending, or it hangs: ours is ended below, whatever it says
         pid = control.holder()
         if answer is not None and pid is not None:
             if answer["home"] != str(self.home):

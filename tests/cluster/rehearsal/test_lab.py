@@ -18,6 +18,7 @@ from cluster.client import Api, Collection, Resource
 from cluster.errors import Refused
 from cluster.objects import dig, mappings
 from cluster.rehearsal import addresses, build, control, scenario
+from cluster.rehearsal import lab as lab_module
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.lab import Lab, Running
 from cluster.rehearsal.namespaces import refuse_without_namespaces
@@ -212,6 +213,29 @@ time.sleep(600)
     with Wait() as wait:
         while alive(pid) or control.holder() is not None:
             wait()
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_lab_that_does_not_answer_is_ended_by_its_starter_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_ours: bool
+) -> None:
+    def say_nothing(*_: object, **__: object) -> None:
+        raise control.Silent("The rehearsal's lab is starting or ending at the moment: try again.")
+
+    monkeypatch.setattr(control, "ask", say_nothing)
+    monkeypatch.setattr(lab_module, "_CGROUPS", tmp_path / "cgroups")
+    (tmp_path / "lab").mkdir()
+    theirs, lifeline = os.pipe()
+    with subprocess.Popen(["cat"], stdin=theirs) as supervisor:  # it ends when the lifeline is let go
+        os.close(theirs)
+        lab = Lab(tmp_path / "lab", lifeline, supervisor if is_ours else None)
+        if is_ours:
+            lab.down()
+        else:
+            with pytest.raises(control.Silent):
+                lab.down()
+            os.close(lifeline)
+    assert lab.home.exists() is not is_ours
 
 
 class Wait:
