@@ -6,6 +6,7 @@ ended, and a second lab cannot take it meanwhile. One line of JSON is asked, one
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -17,6 +18,7 @@ from cluster.errors import ClusterError
 
 NAME = "\0trainium-chatbot-rehearsal"
 _TIMEOUT_S = 5.0
+_LINE_BYTES = 4096
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 # Takes the component's name, "" where there is none, and answers a JSON document. Raises ClusterError.
@@ -75,19 +77,36 @@ def answer(listener: socket.socket, commands: Mapping[str, Command]) -> None:
     connection, _ = listener.accept()
     with connection:
         connection.settimeout(_TIMEOUT_S)
-        if _peer(connection)[1] not in {0, os.getuid()}:
-            return
-        try:
-            command, component = json.loads(connection.makefile("rb").readline() or b"[]")
-            reply = commands[command](component)
-        except ClusterError as error:
-            reply = {"error": str(error)}
-        except (OSError, ValueError, KeyError):  # it hung up, or it is none of ours
-            return
-        try:
+        with contextlib.suppress(OSError):  # it hung up, or it did not wait
+            is_ours = _peer(connection)[1] in {0, os.getuid()}
+            line = connection.makefile("rb").readline(_LINE_BYTES) if is_ours else connection.recv(_LINE_BYTES)
+            reply = _reply(line, commands) if is_ours else {"error": "The lab is another user's."}
             connection.sendall(json.dumps(reply).encode() + b"\n")
-        except OSError:
-            return  # it did not wait
+
+
+def _reply(line: bytes, commands: Mapping[str, Command]) -> dict[str, Any]:
+    asked = _parsed(line)
+    if asked is None:
+        return {"error": "The lab takes one line of JSON: [COMMAND, COMPONENT]."}
+    command, component = asked
+    if command not in commands:
+        return {"error": f"The lab knows no command {command!r}: it knows {', '.join(commands)}."}
+    try:
+        return commands[command](component)
+    except (ClusterError, OSError, ValueError) as error:
+        return {"error": str(error)}
+
+
+def _parsed(line: bytes) -> tuple[str, str] | None:
+    """Command and component, None for any other line."""
+    try:
+        asked = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    match asked:
+        case [str(command), str(component)]:
+            return command, component
+    return None
 
 
 def _peer(connection: socket.socket) -> tuple[int, int, int]:

@@ -102,7 +102,8 @@ class Supervisor:
     def _state(self, name: str) -> dict[str, Any]:
         pid = self.processes.pids().get(name)
         code = None if pid is None else self.processes.exit_code(name)
-        state = "stopped" if name in self._stopped else "running" if code is None else "ended"
+        runs = pid is not None and code is None  # it has no pid where a restart has failed
+        state = "stopped" if name in self._stopped else "running" if runs else "ended"
         return {"name": name, "state": state, "pid": pid if state == "running" else None, "exit_code": code}
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -73,8 +74,49 @@ def test_a_holder_that_does_not_answer_is_starting_or_ending(name: str, listener
         control.ask("status", timeout_s=0.01, name=name)
 
 
-def test_nonsense_is_not_answered_and_does_no_harm(name: str, listener: socket.socket) -> None:
+def test_an_unknown_command_is_refused_with_those_that_there_are(name: str, listener: socket.socket) -> None:
     thread = serve_one(listener)
-    with pytest.raises(control.Silent):
+    with pytest.raises(ClusterError, match="no command 'explode': it knows status, stop"):
         control.ask("explode", name=name)
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "line", [b"5", b"null", b"[]", b"[1, 2]", b'"status"', b'["status", {}]', b"{}", b"\xff", b"[" * 4000]
+)
+def test_an_odd_line_is_answered_by_a_sentence_and_ends_nothing(
+    name: str, listener: socket.socket, line: bytes
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(name)
+        connection.sendall(line + b"\n")
+        control.answer(listener, {})
+        assert "one line of JSON" in json.loads(connection.makefile("rb").readline())["error"]
+
+
+def test_whoever_hangs_up_ends_nothing(name: str, listener: socket.socket) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(name)
+    control.answer(listener, {})
+
+
+@pytest.mark.parametrize("failure", [OSError("the disk is full"), ValueError("the disk is full")])
+def test_what_fails_in_a_command_is_told_and_not_taken_for_a_hang_up(
+    name: str, listener: socket.socket, failure: Exception
+) -> None:
+    def fail(_component: str) -> dict[str, Any]:
+        raise failure
+
+    thread = threading.Thread(target=control.answer, args=[listener, {"restart": fail}])
+    thread.start()
+    with pytest.raises(ClusterError, match="the disk is full"):
+        control.ask("restart", "kwok", name=name)
+    thread.join()
+
+
+def test_another_user_is_told_so(name: str, listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "_peer", lambda _connection: (1, os.getuid() + 54_321, 1))
+    thread = serve_one(listener)
+    with pytest.raises(ClusterError, match="The lab is another user's"):
+        control.ask("stop", "kwok", name=name)
     thread.join()

@@ -42,3 +42,14 @@ def test_a_component_that_ends_by_itself_is_told_from_one_that_was_stopped(super
 def test_a_name_that_is_no_component_is_refused_with_those_that_are(supervisor: Supervisor) -> None:
     with pytest.raises(ClusterError, match="no component 'kubelt': it has kwok, karpenter"):
         supervisor.stop("kubelt")
+
+
+def test_a_component_whose_restart_fails_is_not_said_to_run(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise OSError("No space left on device")
+
+    broken = Component("kwok", SLEEP, {}, lambda: True, prepare=refuse)
+    supervisor = Supervisor({"kwok": broken}, (), Processes(tmp_path))
+    with pytest.raises(OSError, match="No space left"):
+        supervisor.restart("kwok")
+    assert states(supervisor) == {"kwok": "ended"}
