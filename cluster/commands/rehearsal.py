@@ -23,10 +23,11 @@ from tqdm import tqdm
 from cluster.rehearsal import build as programs_build
 from cluster.rehearsal import first_state, go, scenario
 from cluster.rehearsal.build import Built
-from cluster.rehearsal.lab import Lab, Running
+from cluster.rehearsal.lab import Running
 from cluster.rehearsal.programs import PROGRAMS
 from cluster.rehearsal.scenario import Scenario
 from cluster.settings import Settings, from_environment
+from cluster.targets.rehearsal import lab_of, state_file
 
 SCHEMA = "chatbot.rehearsal-lab/v1"
 _FIRST_BUILD = "about 10 minutes on two idle cores the first time, 7 GB of disk"
@@ -94,6 +95,8 @@ def _up(args: argparse.Namespace, settings: Settings) -> int:
     world = Scenario.from_json({**world.to_json(), **changes, "absent": [*world.absent, *args.without]})
     lab = lab_of(settings)
     running = lab.status()
+    if running is None:
+        _forget_deployment(settings)  # of a lab that ended by itself
     if running is None or running.scenario != world:  # where another one runs, `up` says so
         built = programs_build.find(settings.cache_dir)
         started = time.monotonic()
@@ -105,7 +108,13 @@ def _up(args: argparse.Namespace, settings: Settings) -> int:
 
 def _down(_args: argparse.Namespace, settings: Settings) -> int:
     lab_of(settings).down()
+    _forget_deployment(settings)
     return 0
+
+
+def _forget_deployment(settings: Settings) -> None:
+    """What the load test finds the chatbot of a lab by that is no more."""
+    state_file(settings).unlink(missing_ok=True)
 
 
 def _status(args: argparse.Namespace, settings: Settings) -> int:
@@ -140,8 +149,3 @@ def _document(running: Running | None) -> dict[str, Any]:
         "scenario": running.scenario.to_json(),
         "components": [dataclasses.asdict(part) for part in running.parts],
     }
-
-
-def lab_of(settings: Settings) -> Lab:
-    """The lab of this user."""
-    return Lab(settings.cache_dir / "rehearsal" / "lab")

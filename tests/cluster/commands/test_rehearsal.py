@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import main
+from cluster.rehearsal import lab
+from cluster.settings import from_environment
+from cluster.targets.rehearsal import state_file
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +38,19 @@ def test_a_speed_that_no_time_passes_at_is_refused(capsys: pytest.CaptureFixture
 def test_without_a_build_up_says_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rehearsal", "up"]) == 2
     assert "run: python -m cluster rehearsal build" in capsys.readouterr().err
+
+
+@pytest.fixture
+def deployed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the load test finds the chatbot by; its lab has ended, and the machine's memory groups are left alone."""
+    monkeypatch.setattr(lab, "_CGROUPS", cache / "cgroups")
+    state = state_file(from_environment())
+    state.parent.mkdir(parents=True)
+    state.write_text("{}")
+    return state
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_a_chatbot_whose_lab_is_no_more_is_not_found_any_more(deployed: Path, verb: str) -> None:
+    main(["rehearsal", verb])
+    assert not deployed.exists()
