@@ -7,6 +7,7 @@ service account: without the DaemonSet, its account or its role, the node stays 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
@@ -15,6 +16,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,12 @@ _TIMEOUT_S = 30.0
 _log = logging.getLogger("simulated-neuron-device-plugin")
 
 
-class Refused(ClusterError):
-    """The API server did not do what we asked."""
+class Denied(ClusterError):
+    """The API server does not do what we ask, and will not when it is asked again."""
 
 
 class NoAnswer(ClusterError):
-    """The API server did not answer."""
+    """The API server did not answer, or is too busy to; or this pod's token is not there to ask with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +53,35 @@ class NodeApi:
     account: Path = _ACCOUNT
 
     def read(self) -> Mapping[str, Any]:
-        """The node. Raises Refused, NoAnswer."""
+        """The node. Raises Denied, NoAnswer."""
         return self._ask("GET", f"/api/v1/nodes/{self.name}", None)
 
     def advertise(self, amounts: Mapping[str, str]) -> None:
-        """Both as what it has and as what pods can have. Raises Refused, NoAnswer."""
+        """Both as what it has and as what pods can have. Raises Denied, NoAnswer."""
         status = {"capacity": dict(amounts), "allocatable": dict(amounts)}
         self._ask("PATCH", f"/api/v1/nodes/{self.name}/status", {"status": status})
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        trust = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
-        connection = HTTPSConnection(self.host, self.port, context=trust, timeout=_TIMEOUT_S)
-        headers = {
-            "Authorization": f"Bearer {(self.account / 'token').read_text('ascii')}",
-            "Content-Type": "application/merge-patch+json",
-        }
         try:
-            connection.request(method, path, json.dumps(body) if body else None, headers)
-            answer = connection.getresponse()
-            document = json.loads(answer.read() or b"{}")
+            status, content = self._exchange(method, path, json.dumps(body) if body else None)
+            document = json.loads(content or b"{}")
         except (OSError, HTTPException, ValueError) as error:
             raise NoAnswer(f"{method} {path}: {error}") from error
-        finally:
-            connection.close()
-        if answer.status >= 400:
-            raise Refused(f"{method} {path}: {answer.status} {text(dig(document, 'message'))}")
+        if status >= 400:
+            is_busy = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            what = NoAnswer if is_busy else Denied
+            raise what(f"{method} {path}: {status} {text(dig(document, 'message'))}")
         return document if isinstance(document, dict) else {}
+
+    def _exchange(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
+        """Status and content. Raises OSError also for a token or a certificate that is not there yet."""
+        trust = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
+        token = (self.account / "token").read_text("ascii")
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
+        with contextlib.closing(HTTPSConnection(self.host, self.port, context=trust, timeout=_TIMEOUT_S)) as connection:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
 
 def amounts(node: Mapping[str, Any]) -> dict[str, str]:
@@ -116,7 +121,7 @@ def main() -> int:
             _keep(api)
         except NoAnswer as error:
             _log.warning("asked again in %g s: %s", _LOOK_AGAIN_S, error)
-        except Refused as error:
+        except Denied as error:
             _log.error("%s", error)
             return 1
         end.wait(_LOOK_AGAIN_S)
