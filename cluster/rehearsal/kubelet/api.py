@@ -70,9 +70,9 @@ class KubeletApi:
         """One that has not been told yet."""
         self._unless_gone("post", _EVENTS.path(namespace=text(dig(event, "metadata", "namespace"))), event, None)
 
-    def patch_event(self, name: str, namespace: str, change: Mapping[str, Any]) -> None:
-        """One that has happened again."""
-        self._unless_gone("patch", _EVENTS.path(name, namespace), change, "application/merge-patch+json")
+    def patch_event(self, name: str, namespace: str, change: Mapping[str, Any]) -> bool:
+        """One that has happened again; False where it has expired meanwhile."""
+        return self._unless_gone("patch", _EVENTS.path(name, namespace), change, "application/merge-patch+json")
 
     def _unless_gone(self, method: str, path: str, body: Mapping[str, Any], content_type: str | None) -> bool:
         try:

@@ -39,8 +39,8 @@ class EventApi(Protocol):
     def create_event(self, event: Mapping[str, Any]) -> None:
         """One that has not been told yet."""
 
-    def patch_event(self, name: str, namespace: str, change: Mapping[str, Any]) -> None:
-        """One that has happened again."""
+    def patch_event(self, name: str, namespace: str, change: Mapping[str, Any]) -> bool:
+        """One that has happened again; False where it has expired meanwhile."""
 
 
 @dataclass(slots=True)
@@ -63,14 +63,11 @@ class Recorder:
     def tell(self, happening: Happening) -> None:
         """One happening. Raises ClusterError where the API server does not take it."""
         name, count = self._told.get(happening.key, ("", 0))
-        count += 1
-        if name:
-            change = {"count": count, "lastTimestamp": stamp(happening.at)}
-            self.api.patch_event(name, happening.pod.namespace, change)
-        else:
-            name = f"{happening.pod.name}.{int(happening.at * 1e6):x}{len(self._told):x}"
+        change = {"count": count + 1, "lastTimestamp": stamp(happening.at)}
+        if not name or not self.api.patch_event(name, happening.pod.namespace, change):
+            name, count = f"{happening.pod.name}.{int(happening.at * 1e6):x}{len(self._told):x}", 0
             self.api.create_event(_event(name, happening))
-        self._told[happening.key] = (name, count)
+        self._told[happening.key] = (name, count + 1)
 
     def _run(self) -> None:
         while True:

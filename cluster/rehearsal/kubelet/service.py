@@ -35,10 +35,11 @@ from cluster.rehearsal.kubelet.pod.back_off import BackOff
 from cluster.rehearsal.kubelet.pod.spec import Pod
 from cluster.rehearsal.kubelet.server import Server
 from cluster.rehearsal.kubelet.worker import Worker
+from cluster.rehearsal.processes import GRACE_S
 from cluster.wait import condition
 
 SIMULATED = "kwok.x-k8s.io/node"  # annotation; `fake` on every node that is ours
-_STOP_S = 10.0
+_STOP_S = GRACE_S - 3.0  # in which the memory groups are removed and this process ends, before the supervisor kills it
 _log = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]

@@ -14,12 +14,17 @@ class Api:
     def __init__(self) -> None:
         self.created: list[Mapping[str, Any]] = []
         self.changed: list[tuple[str, Mapping[str, Any]]] = []
+        self.has_expired = False
 
     def create_event(self, event: Mapping[str, Any]) -> None:
         self.created.append(event)
 
-    def patch_event(self, name: str, namespace: str, change: Mapping[str, Any]) -> None:
+    def patch_event(self, name: str, namespace: str, change: Mapping[str, Any]) -> bool:
+        if self.has_expired:
+            self.has_expired = False
+            return False
         self.changed.append((f"{namespace}/{name}", change))
+        return True
 
 
 def happening(message: str, at: float = START, *, in_container: bool = True) -> Happening:
@@ -54,3 +59,16 @@ def test_other_words_or_another_container_make_another_event() -> None:
     for one in (happening("first"), happening("second"), happening("first", in_container=False)):
         recorder.tell(one)
     assert len({event["metadata"]["name"] for event in api.created}) == 3
+
+
+def test_what_happens_again_when_its_event_has_expired_is_told_anew_and_counted_from_one() -> None:
+    api = Api()
+    recorder = Recorder(api, lambda: START)
+    recorder.tell(happening("again"))
+    api.has_expired = True
+    for at in (START + 4000, START + 4001):
+        recorder.tell(happening("again", at))
+    first, second = api.created
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+    assert second["count"] == 1
+    assert [(name, change["count"]) for name, change in api.changed] == [(f"ns/{second['metadata']['name']}", 2)]

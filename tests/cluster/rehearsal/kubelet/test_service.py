@@ -10,6 +10,7 @@ from cluster.rehearsal.kubelet.messages import Node, Seen, Services
 from cluster.rehearsal.kubelet.pod.spec import Pod
 from cluster.rehearsal.kubelet.service import SIMULATED, Pods
 from cluster.rehearsal.kubelet.worker import Worker
+from cluster.rehearsal.processes import GRACE_S
 
 
 class Written:
@@ -27,6 +28,10 @@ class Written:
 
     def vanish(self) -> None:
         self.told.append("vanish")
+
+    def join(self, timeout_s: float) -> None:
+        assert timeout_s < GRACE_S - 2, "the supervisor kills the kubelet before it has removed its groups"
+        self.told.append("join")
 
 
 class Images:
@@ -132,3 +137,10 @@ def test_a_pod_that_is_over_is_not_run_again_while_its_object_is_still_there(pla
     place.pods.see_nodes([])
     place.pods.see_pods([pod("a")])
     assert place.told["a"].count("start") == 1
+
+
+def test_the_kubelet_waits_for_its_pods_ends_and_not_longer_than_the_lab_waits_for_the_kubelet(place: Place) -> None:
+    place.pods.see_nodes([node()])
+    place.pods.see_pods([pod("a"), pod("b", "q")])
+    place.pods.stop()
+    assert [told[-2:] for told in place.told.values()] == [["vanish", "join"], ["vanish", "join"]]
