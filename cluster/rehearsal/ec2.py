@@ -25,6 +25,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from cluster import instance_types
 from cluster.rehearsal.addresses import CLUSTER, NODE_ROLE, REGION
 from cluster.rehearsal.catalogue import Catalogue
+from cluster.rehearsal.control_plane import SERVICE_ADDRESSES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -123,7 +124,7 @@ def seed(url: str, zones: Sequence[str]) -> Images:
         name=CLUSTER,
         roleArn=f"arn:aws:iam::{ACCOUNT}:role/cluster",
         resourcesVpcConfig={"subnetIds": ids},
-        kubernetesNetworkConfig={"serviceIpv4Cidr": "10.96.0.0/16"},
+        kubernetesNetworkConfig={"serviceIpv4Cidr": SERVICE_ADDRESSES},
     )
     return _choose_images(ec2.describe_images()["Images"])
 
@@ -157,7 +158,7 @@ def serve(address: str, port: int, zones: Sequence[str], cache: Path) -> None:
         threaded=True,
         request_handler=_Quiet,
     )
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)  # it ends with an account that cannot be seeded
     thread.start()
     images.update(seed(f"http://{address}:{port}", zones))
     thread.join()

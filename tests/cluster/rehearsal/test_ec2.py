@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster.rehearsal import ec2
 from cluster.rehearsal.ec2 import READY_PATH, Front, image_of, price_list
 
 IMAGES = {("x86_64", "standard"): "ami-1", ("x86_64", "neuron"): "ami-2"}
@@ -65,3 +68,23 @@ def test_an_unknown_parameter_is_refused_as_aws_does_and_everything_else_is_moto
     known = {"Name": PARAMETER.format("neuron", "recommended")}
     assert json.loads(ask(front, "/", "AmazonSSM.GetParameter", known)[1])["Parameter"]["Value"] == "ami-2"
     assert ask(front, "/", "AmazonSSM.DescribeParameters")[1] == b"moto"
+
+
+def test_an_account_that_cannot_be_seeded_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    over = threading.Event()
+
+    class Server:
+        def serve_forever(self) -> None:
+            over.wait()
+
+    def fail(_url: str, _zones: list[str]) -> None:
+        raise ValueError("no VPC can be made")
+
+    monkeypatch.setattr(ec2, "make_server", lambda *_, **__: Server())
+    monkeypatch.setattr(ec2, "seed", fail)
+    before = set(threading.enumerate())
+    with pytest.raises(ValueError, match="no VPC can be made"):
+        ec2.serve("127.0.0.1", 1, [], tmp_path)
+    kept_alive_by = [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+    over.set()
+    assert kept_alive_by == []
