@@ -109,7 +109,8 @@ def test_rehearsal_and_eks_differ_only_in_images_runner_model_object_stores_and_
     assert changed(*pools) == {".spec.disruption.consolidateAfter"}
     services = [leaves(side["RayService chatbot"].value) for side in (eks, rehearsal)]
     assert {last_name(path) for path in changed(*services)} == {
-        "image", "serveConfigV2", "idleTimeoutSeconds", "object-store-memory", "cluster/cold-start-seconds",
+        "image", "serveConfigV2", "idleTimeoutSeconds", "terminationGracePeriodSeconds", "object-store-memory",
+        "cluster/cold-start-seconds",
         "CHATBOT_RUNNER__KIND", "CHATBOT_MODEL__NAME", "CHATBOT_MODEL__CACHE_DIR", "CHATBOT_NEURON__ARTIFACTS",
         "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S",
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S", "RAY_worker_niceness",

@@ -16,23 +16,23 @@ from cluster.lint.karpenter import duration_s
 from cluster.objects import Manifest, dig, mappings, text
 
 _SCALING = ("applications", 0, "deployments", 0, "autoscaling_config")
-_HEAD_ENV = ("spec", "rayClusterConfig", "headGroupSpec", "template", "spec", "containers", 0, "env")
+_HEAD_POD = ("spec", "rayClusterConfig", "headGroupSpec", "template", "spec")
 _UP, _DOWN = "serve-target-raised", "serve-target-lowered"
 
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """One timer and a stage of the verdict that waits for it."""
+    """One timer and a stage of the verdict that waits for it, None where none does."""
 
     name: str
     rehearsed: float
     production: float
-    stage: str
+    stage: str | None
     unit: str = "s"
 
 
 def compare(rehearsed: Sequence[Manifest], production: Sequence[Manifest]) -> list[Timer]:
-    """Every timer of ours that differs, once for each stage that waits for it."""
+    """Every timer of ours that differs, once for each stage that waits for it, or once."""
     theirs = dict(_read(production))
     return [
         Timer(name, seconds, theirs[name], stage)
@@ -50,7 +50,7 @@ _SERVE_ENVIRONMENT = {
 }
 _SERVE_SCALING = {"look_back_period_s": 30.0, "upscale_delay_s": 30.0, "downscale_delay_s": 600.0}
 
-_WAITING = {
+_WAITING: dict[str, tuple[str | None, ...]] = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": (_UP, _DOWN),
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": ("replica-drained",),
     "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": ("ray-node-idle",),
@@ -58,13 +58,17 @@ _WAITING = {
     "upscale_delay_s": (_UP,),
     "downscale_delay_s": (_DOWN,),
     "idleTimeoutSeconds": ("ray-node-idle",),
+    "terminationGracePeriodSeconds": (None,),
     "consolidateAfter": ("node-deleted",),
 }
 
 
 def _read(stack: Sequence[Manifest]) -> Iterator[tuple[str, float]]:
     service = next(manifest for manifest in stack if manifest.kind == "RayService")
-    environment = {text(e.get("name")): text(e.get("value")) for e in mappings(dig(service.value, *_HEAD_ENV))}
+    environment = {
+        text(e.get("name")): text(e.get("value"))
+        for e in mappings(dig(service.value, *_HEAD_POD, "containers", 0, "env"))
+    }
     for name, usual in _SERVE_ENVIRONMENT.items():
         yield name, float(environment.get(name, usual))
     scaling = dig(yaml.safe_load(service.get("spec", "serveConfigV2")), *_SCALING) or {}
@@ -72,6 +76,8 @@ def _read(stack: Sequence[Manifest]) -> Iterator[tuple[str, float]]:
         yield name, float(scaling.get(name, usual))
     idle: Any = service.get("spec", "rayClusterConfig", "autoscalerOptions", "idleTimeoutSeconds")
     yield "idleTimeoutSeconds", 60.0 if idle is None else float(idle)
+    grace: Any = dig(service.value, *_HEAD_POD, "terminationGracePeriodSeconds")
+    yield "terminationGracePeriodSeconds", 30.0 if grace is None else float(grace)
     yield "consolidateAfter", _consolidate_after_s(stack)
 
 
