@@ -12,8 +12,7 @@ from cluster import preflight
 from cluster.chat_request import stream_chat
 from cluster.client import Api
 from cluster.errors import ClusterError, NotReady, Refused
-from cluster.explain.snapshot import condition
-from cluster.objects import Manifest, dig
+from cluster.objects import Manifest, condition, dig
 from cluster.plan_text import plan_lines
 from cluster.preflight import Facts
 from cluster.release import Release

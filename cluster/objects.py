@@ -72,6 +72,11 @@ def string_map(value: Any) -> dict[str, str]:
     return {text(key): text(item) for key, item in mapping(value).items()}
 
 
+def condition(value: Any, kind: str) -> Mapping[str, Any]:
+    """The status condition of that type, empty where there is none."""
+    return next((c for c in mappings(dig(value, "status", "conditions")) if c.get("type") == kind), {})
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One object as written, with the file it came from where that is known."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.client import Api, Collection, Resource
 from cluster.errors import NotReady
-from cluster.objects import Key, dig, mapping, mappings, text
+from cluster.objects import Key, condition, dig, mapping, mappings, text
 
 Object = Mapping[str, Any]
 
@@ -35,12 +35,6 @@ def readiness(value: Object) -> State:
     """Whether the object does what it is for; kinds that are ready by existing are."""
     check = _CHECKS.get(text(value.get("kind")))
     return check(value) if check else READY
-
-
-def condition(value: Object, kind: str) -> Mapping[str, Any]:
-    """The status condition of that type, empty where there is none."""
-    found = (c for c in mappings(dig(value, "status", "conditions")) if c.get("type") == kind)
-    return next(found, {})
 
 
 def _by_condition(value: Object) -> State:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.explain.findings import Branch, broken, waiting
-from cluster.explain.snapshot import Snapshot, condition, created, moment, told
-from cluster.objects import Manifest, dig, mappings, text
+from cluster.explain.snapshot import Snapshot, created, moment, told
+from cluster.objects import Manifest, condition, dig, mappings, text
 from cluster.placement import taint_text, tolerates
 
 Object = Mapping[str, Any]

@@ -7,8 +7,8 @@ from typing import Any
 
 from cluster.explain.findings import Branch, broken, overdue, waiting
 from cluster.explain.pools import explain_unscheduled
-from cluster.explain.snapshot import Snapshot, condition, created, moment, told
-from cluster.objects import Manifest, dig, mapping, mappings, text
+from cluster.explain.snapshot import Snapshot, created, moment, told
+from cluster.objects import Manifest, condition, dig, mapping, mappings, text
 
 Object = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from cluster.explain.claims import CAPACITY_REMEDY, explain_claim
 from cluster.explain.findings import Branch, broken, waiting
-from cluster.explain.snapshot import Snapshot, condition, created, moment, told
-from cluster.objects import Manifest, dig, mapping, mappings, string_map, text
+from cluster.explain.snapshot import Snapshot, created, moment, told
+from cluster.objects import Manifest, condition, dig, mapping, mappings, string_map, text
 from cluster.placement import provides, requests_of, spent_limits, taint_text, untolerated_taints
 
 Object = Mapping[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 
 from cluster.explain.findings import Branch, Finding, Weight, broken, overdue, waiting
 from cluster.explain.pods import explain_pod, is_ready, is_running, pod_title
-from cluster.explain.snapshot import Snapshot, condition, created, moment, told
-from cluster.objects import dig, mapping, mappings, text
+from cluster.explain.snapshot import Snapshot, created, moment, told
+from cluster.objects import condition, dig, mapping, mappings, text
 
 Object = Mapping[str, Any]
 

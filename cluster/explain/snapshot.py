@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cluster.client import Api
-from cluster.objects import Manifest, dig, mappings, text
+from cluster.objects import Manifest, dig, text
+from cluster.objects import condition as condition
 
 Object = Mapping[str, Any]
 
@@ -110,11 +111,6 @@ def moment(value: Any) -> datetime | None:
 def created(value: Object | None) -> datetime | None:
     """When an object was made."""
     return moment(dig(value, "metadata", "creationTimestamp"))
-
-
-def condition(value: Object | None, kind: str) -> Object:
-    """The status condition of that type, empty where there is none."""
-    return next((c for c in mappings(dig(value, "status", "conditions")) if c.get("type") == kind), {})
 
 
 def told(reported: Object) -> str:

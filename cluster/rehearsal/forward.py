@@ -20,17 +20,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.client import Api, Collection, Resource
+from cluster.client import Api, Collection
 from cluster.errors import ClusterError
 from cluster.objects import dig, mappings, text
 from cluster.rehearsal.addresses import ADDRESS, NAMESPACE, PORTS, SERVICE
+from cluster.rehearsal.kubelet.api import SLICES
 
 _CHUNK_BYTES = 1 << 16
 _CONNECT_S = 5.0
 _SLOWEST = 5  # of the pace's attempts
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
-
-ENDPOINT_SLICES = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", namespaced=True)
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ class Endpoints:
 
     def follow(self, api: Api) -> None:
         """Keep up with the API server, for ever; while it is away what is known stays."""
-        slices = Collection(api, ENDPOINT_SLICES, NAMESPACE, labels=f"kubernetes.io/service-name={SERVICE}")
+        slices = Collection(api, SLICES, NAMESPACE, labels=f"kubernetes.io/service-name={SERVICE}")
         while True:
             self._follow_once(slices)
             api.pace.back_off(_SLOWEST)

@@ -11,8 +11,6 @@ from typing import Any
 from cluster.errors import Refused
 from cluster.rehearsal.scenario import Scenario
 
-PORT = 10250
-
 
 @dataclass(frozen=True, slots=True)
 class Image:

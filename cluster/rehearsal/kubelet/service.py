@@ -16,11 +16,12 @@ import yaml
 
 from cluster.client import Api, Collection, Resource
 from cluster.errors import ClusterError
-from cluster.objects import dig, mapping, text
+from cluster.objects import condition, dig, mapping, text
 from cluster.quantity import resources
+from cluster.rehearsal.addresses import KUBELET_PORT
 from cluster.rehearsal.kubelet import api as objects
 from cluster.rehearsal.kubelet.api import KubeletApi
-from cluster.rehearsal.kubelet.config import PORT, Config
+from cluster.rehearsal.kubelet.config import Config
 from cluster.rehearsal.kubelet.dns import server as dns
 from cluster.rehearsal.kubelet.dns import zone
 from cluster.rehearsal.kubelet.events import Recorder
@@ -36,7 +37,6 @@ from cluster.rehearsal.kubelet.pod.spec import Pod
 from cluster.rehearsal.kubelet.server import Server
 from cluster.rehearsal.kubelet.worker import Worker
 from cluster.rehearsal.processes import GRACE_S
-from cluster.wait import condition
 
 SIMULATED = "kwok.x-k8s.io/node"  # annotation; `fake` on every node that is ours
 _STOP_S = GRACE_S - 3.0  # in which the memory groups are removed and this process ends, before the supervisor kills it
@@ -131,7 +131,7 @@ class Kubelet:
         self._names = _Names(urlsplit(config.api_server).hostname or config.address)
         self._dns = dns.Server(config.address, lambda: self._names.zone)
         self._server = Server(
-            (config.address, PORT),
+            (config.address, KUBELET_PORT),
             config.certificate,
             config.key,
             _authority(config.kubeconfig),
@@ -183,19 +183,11 @@ class _Names:
         self._api_server = api_server
         self._services: list[Object] = []
         self._slices: list[Object] = []
-        self._said: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
 
     def see_services(self, items: list[Object]) -> None:
         """All services."""
         self._services = items
-        for service in items:
-            uid, ports = text(dig(service, "metadata", "uid")), zone.unreachable_ports(service)
-            if ports and uid not in self._said:
-                self._said.add(uid)
-                name = text(dig(service, "metadata", "name"))
-                _log.warning(
-                    "service %s maps ports (%s): its name leads to pods as they listen", name, ", ".join(ports)
-                )
         self._build()
 
     def see_slices(self, items: list[Object]) -> None:
@@ -205,6 +197,12 @@ class _Names:
 
     def _build(self) -> None:
         self.zone = zone.build(self._services, self._slices, self._api_server)
+        for service in self._services:
+            uid, name = (text(dig(service, "metadata", field)) for field in ("uid", "name"))
+            for port in zone.unreachable_ports(service, self._slices):
+                if (uid, port) not in self._said:
+                    self._said.add((uid, port))
+                    _log.warning("service %s maps port %s: its name leads to pods as they listen", name, port)
 
 
 def _machine(config: Config) -> Machine:

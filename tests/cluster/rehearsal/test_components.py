@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cluster import kustomize
 from cluster.rehearsal import scenario
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.component import Component
-from cluster.rehearsal.components import PLUGIN_IMAGE, Parts, Sockets, inner_environment
+from cluster.rehearsal.components import Parts, Sockets, inner_environment
 from cluster.rehearsal.control_plane import ControlPlane, Ports
 from cluster.rehearsal.programs import CONTROL_PLANE
 from cluster.rehearsal.scenario import Broken, Scenario
+from cluster.targets.rehearsal import CLUSTERS, NAME, VARIABLES
 
 PERSON = {"PATH": "/usr/bin", "HOME": "/home/jane", "AWS_PROFILE": "production", "https_proxy": "http://p:3128"}
 
@@ -28,6 +32,27 @@ def components(home: Path, world: Scenario) -> dict[str, Component]:
     plane.write_files()
     parts = Parts(built, home, environment, world, Sockets(8, 9), plane)
     return {component.name: component for component in parts.components()}
+
+
+def images_of_the_manifests(*kinds: str) -> set[str]:
+    """That any pod of the rehearsed stack runs, or any of these kinds."""
+    rendered = kustomize.build(CLUSTERS / NAME).fill(VARIABLES)
+    return {image for made in rendered if not kinds or made.kind in kinds for image in images(made.value)}
+
+
+def images(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("image"), str):
+            yield value["image"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from images(item)
+
+
+def plugin_image_of_the_manifests() -> str:
+    (image,) = images_of_the_manifests("DaemonSet")
+    return image
 
 
 def test_every_component_comes_after_what_it_waits_for(tmp_path: Path, field: Scenario) -> None:
@@ -61,7 +86,9 @@ def test_the_kubelet_is_told_which_images_there_are_and_how_long_a_model_loads(t
     assert kubelet.prepare is not None
     kubelet.prepare()
     config = json.loads((tmp_path / "kubelet.json").read_text())
-    assert set(config["images"]) == {"chatbot-cpu:rehearsal", "chatbot-neuron:rehearsal", PLUGIN_IMAGE}
+    assert set(config["images"]) == images_of_the_manifests() == set(field.image_pull_s)
+    commands = {image: value["command"] for image, value in config["images"].items() if "command" in value}
+    assert list(commands) == [plugin_image_of_the_manifests()]
     assert config["images"]["chatbot-neuron:rehearsal"]["environment"]["CHATBOT_RUNNER__START_UP_S"] == "15.0"
     assert config["images"]["chatbot-cpu:rehearsal"]["environment"]["CHATBOT_RUNNER__START_UP_S"] == "15.0"
     assert config["images"]["chatbot-cpu:rehearsal"]["environment"]["HOME"] == "/home/jane"

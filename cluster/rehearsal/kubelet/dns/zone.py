@@ -40,25 +40,33 @@ def build(services: Iterable[Mapping[str, Any]], slices: Iterable[Mapping[str, A
     return Zone({name: tuple(dict.fromkeys(addresses)) for name, addresses in found.items()})
 
 
-def unreachable_ports(service: Mapping[str, Any]) -> list[str]:
-    """The ports of a ClusterIP service that lead nowhere here, because its pods listen on another."""
+def unreachable_ports(service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The ports of a ClusterIP service that lead nowhere here, because its pods listen on another.
+
+    A target port that has a name has a number as soon as one of `slices` says which.
+    """
     if dig(service, "spec", "clusterIP") in {None, "", "None"} or _name(service).startswith("kubernetes.default."):
         return []
-    ports = mappings(dig(service, "spec", "ports"))
-    return [
-        f"{text(port.get('port'))}->{text(port.get('targetPort'))}"
-        for port in ports
-        if isinstance(port.get("targetPort"), int) and port.get("targetPort") != port.get("port")
-    ]
+    numbers = {
+        text(port.get("name")): port.get("port")
+        for slice_ in slices
+        if _service_name(slice_) == _name(service)
+        for port in mappings(slice_.get("ports"))
+    }
+    found = []
+    for port in mappings(dig(service, "spec", "ports")):
+        target = port.get("targetPort")
+        number = target if isinstance(target, int) else numbers.get(text(port.get("name")))
+        if isinstance(number, int) and number != port.get("port"):
+            found.append(f"{text(port.get('port'))}->{number}" + ("" if number == target else f" ({text(target)})"))
+    return found
 
 
 def _endpoints(slice_: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name and address of each endpoint that is ready; those of services that publish others, too, are said to be."""
-    metadata = mapping(slice_.get("metadata"))
-    service = text(dig(metadata, "labels", _SERVICE_LABEL))
-    if not service or slice_.get("addressType") != "IPv4":
+    name = _service_name(slice_)
+    if not name or slice_.get("addressType") != "IPv4":
         return
-    name = f"{service}.{text(metadata.get('namespace'))}.svc.{DOMAIN}".lower()
     for endpoint in mappings(slice_.get("endpoints")):
         if dig(endpoint, "conditions", "ready") is False:
             continue
@@ -66,6 +74,13 @@ def _endpoints(slice_: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, address
             if hostname := text(endpoint.get("hostname")):
                 yield f"{hostname.lower()}.{name}", address
+
+
+def _service_name(slice_: Mapping[str, Any]) -> str:
+    """The name of the service whose endpoints these are, empty for nobody's."""
+    metadata = mapping(slice_.get("metadata"))
+    service = text(dig(metadata, "labels", _SERVICE_LABEL))
+    return f"{service}.{text(metadata.get('namespace'))}.svc.{DOMAIN}".lower() if service else ""
 
 
 def _name(service: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from cluster.objects import dig, mapping, mappings, sequence, string_map, text
+from cluster.objects import dig, mapping, mappings, sequence, text
 
 ProbeKind = Literal["startup", "liveness", "readiness"]
 PROBE_KINDS: tuple[ProbeKind, ...] = ("startup", "liveness", "readiness")
@@ -147,11 +147,6 @@ class Pod:
     def volumes(self) -> list[Object]:
         """What its containers can mount."""
         return mappings(self.spec.get("volumes"))
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """For selectors and the downward API."""
-        return string_map(dig(self.value, "metadata", "labels"))
 
     @property
     def service_account(self) -> str:

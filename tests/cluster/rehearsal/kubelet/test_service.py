@@ -24,7 +24,7 @@ class Written:
         self.told.append("start")
 
     def see(self, seen: Seen) -> None:
-        self.told.append(f"see {seen.pod.labels['step']}")
+        self.told.append(f"see {seen.pod.value['metadata']['labels']['step']}")
 
     def vanish(self) -> None:
         self.told.append("vanish")

@@ -61,5 +61,14 @@ def test_ports_that_a_proxy_would_have_to_map_are_named() -> None:
         {"port": 8000, "targetPort": 8000},
         {"port": 1, "targetPort": "name"},
     ]
-    assert unreachable_ports(service("web", "10.96.0.9", ports)) == ["80->8000"]
-    assert unreachable_ports(service("web", "None", ports)) == []
+    assert unreachable_ports(service("web", "10.96.0.9", ports), []) == ["80->8000"]
+    assert unreachable_ports(service("web", "None", ports), []) == []
+
+
+def test_a_port_that_leads_to_a_named_one_is_named_once_an_endpoint_says_its_number() -> None:
+    ports = [{"name": "http", "port": 80, "targetPort": "web"}, {"name": "same", "port": 9000, "targetPort": "metrics"}]
+    numbers = [{"name": "http", "port": 8080}, {"name": "same", "port": 9000}]
+    others = {**endpoints("other"), "ports": [{"name": "http", "port": 81}]}
+    assert unreachable_ports(service("web", "10.96.0.9", ports), [others]) == []
+    slices = [{**endpoints("web"), "ports": numbers}, others]
+    assert unreachable_ports(service("web", "10.96.0.9", ports), slices) == ["80->8080 (web)"]
