@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import gevent
+from gevent.lock import RLock
 
 from loadtest.observers import Cause, Event, Link, Machine, Observation, Observer, ObserverError, Sample, ScalingRule
 from loadtest.observers.watched import Account, Watched
@@ -27,6 +28,8 @@ class Watch:
         self._replicas: tuple[str, ...] = ()
         self._failed: Counter[str] = Counter()
         self._greenlets: list[gevent.Greenlet] = []
+        # An observer compares with its own last look: two at once would tell a change twice, or take it back.
+        self._turns = {observer.name: RLock() for observer in observers}
 
     def look(self) -> None:
         """Once through all observers; one that does not answer is noted, the others go on."""
@@ -74,11 +77,11 @@ class Watch:
         )
 
     def _look(self, observer: Observer) -> None:
-        try:
-            seen = observer.look(self._clock())
-        except ObserverError as error:
-            self._failed[str(error)] += 1
-            self._last[observer.name] = error
+        with self._turns[observer.name]:
+            seen = self._asked(observer)
+        if isinstance(seen, ObserverError):
+            self._failed[str(seen)] += 1
+            self._last[observer.name] = seen
             return
         self._last[observer.name] = seen
         self._events += seen.events
@@ -87,6 +90,14 @@ class Watch:
         self._machines[observer.name] = seen.machines
         self._rule = seen.rule or self._rule
         self._replicas = seen.replicas or self._replicas
+
+    def _asked(self, observer: Observer) -> Observation | ObserverError:
+        try:
+            return observer.look(self._clock())
+        except ObserverError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a dead observer would look like a cluster that stands still
+            return ObserverError(f"the observer {observer.name} failed: {type(error).__name__}: {error}")
 
     def _account(self) -> Account:
         """What all observers say now; one that does not answer is itself why its links are not seen."""

@@ -46,7 +46,7 @@ def estimate(
     }
     if usd_loaded is None or usd_all is None:
         return document
-    document["sentence"] = f"{usd_all:.4f} USD for the machines of this run"
+    document["sentence"] = f"{usd_all:.4f} USD for the machines of this run{_unpriced(machines)}"
     if not output_tokens:
         return document
     loaded, whole = usd_loaded / output_tokens * 1e6, usd_all / output_tokens * 1e6
@@ -68,6 +68,12 @@ def _usd(machines: Sequence[Machine], *, until_s: float) -> float | None:
     """Of all from the start to `until_s`; None where no price is known."""
     priced = [machine for machine in machines if machine.usd_per_h is not None]
     return sum(_seconds(m, until_s) * (m.usd_per_h or 0.0) / 3600 for m in priced) if priced else None
+
+
+def _unpriced(machines: Sequence[Machine]) -> str:
+    """What the sum leaves out: it is only as whole as the list of prices."""
+    without = sum(machine.usd_per_h is None for machine in machines)
+    return f" ({without} more without a known price)" if machines and without else ""
 
 
 def _seconds(machine: Machine, until_s: float) -> float:

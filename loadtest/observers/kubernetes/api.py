@@ -51,9 +51,11 @@ class Api:
             raise Refused(path, status, _message(body))
         return body
 
-    def document(self, path: str, *, headers: Mapping[str, str] | None = None) -> Any:
+    def document(
+        self, path: str, query: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """The body as JSON. Raises Refused, ObserverError."""
-        body = self.read(path, headers=headers)
+        body = self.read(path, query, headers=headers)
         try:
             return json.loads(body)
         except ValueError as error:
@@ -74,7 +76,7 @@ class Api:
         query = {"resourceVersion": "0"}
         query |= {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
         try:
-            body = json.loads(self.read(path, query))
+            body = self.document(path, query)
         except Refused as refused:
             if refused.status == 404:
                 return ()

@@ -1,4 +1,4 @@
-"""What is paid for: every NodeClaim from its making until it is gone, by instance type."""
+"""What is paid for: the NodeClaims that the chatbot's pods stand on, from their making until they are gone, by instance type."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ class Machines:
     def seen(self, snapshot: Snapshot, offset_s: float) -> tuple[Machine, ...]:
         """All so far, on the run's clock."""
         there = {name(claim) for claim in snapshot.claims}
+        ours = {name(claim) for claim in (*snapshot.claims_of(snapshot.heads), *snapshot.worker_claims)}
         for claim in snapshot.claims:
+            if name(claim) not in ours | self._seen.keys():
+                continue  # others' machines are not this run's money
             kind = labels(claim).get(TYPE, "")
             known = self._seen.get(name(claim))
             if known is None or known.instance_type != kind:

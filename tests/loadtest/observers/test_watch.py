@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gevent
+
 from loadtest.observers import Event, Observation, ObserverError, Sample, ScalingRule
 from loadtest.observers.watch import Watch
 
@@ -61,3 +63,29 @@ def test_a_thing_that_moves_stands_only_where_it_stands_now() -> None:
     watch.look()
     watch.look()
     assert watch.so_far().links == {("pod:a", "nodeclaim:second"), ("pod:a", "node:n")}
+
+
+def test_an_observer_that_breaks_is_told_and_does_not_look_like_a_standstill() -> None:
+    class Broken(Scripted):
+        def look(self, now_s: float) -> Observation:
+            raise KeyError("status")
+
+    watch = Watch([Broken("one")], lambda: 0.0)
+    watch.look()
+    assert watch.so_far().failed_looks == {"the observer one failed: KeyError: 'status'": 1}
+
+
+def test_two_looks_of_one_observer_never_overlap() -> None:
+    class Slow(Scripted):
+        inside = 0
+
+        def look(self, now_s: float) -> Observation:
+            self.inside += 1
+            assert self.inside == 1
+            gevent.sleep(0)
+            self.inside -= 1
+            return Observation()
+
+    watch = Watch([Slow("one")], lambda: 0.0)
+    gevent.joinall([gevent.spawn(watch.look), gevent.spawn(watch.load_ended)], raise_error=True)
+    assert watch.so_far().failed_looks == {}
