@@ -1,4 +1,4 @@
-"""The last complete run of all faults: a committed file from which the documentation's table is made."""
+"""The last outcome of each fault, and of the runs with nothing broken: a committed file that the documentation is made from."""
 
 from __future__ import annotations
 
