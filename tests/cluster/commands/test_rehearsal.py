@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import main
-from cluster.rehearsal import lab
+from cluster.rehearsal import control, lab
 from cluster.settings import from_environment
 from cluster.targets.rehearsal import state_file
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of somebody on whose machine no lab runs."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(control, "ask", lambda *_, **__: None)
+    monkeypatch.setattr(control, "holder", lambda: None)
     return tmp_path
 
 
