@@ -1,7 +1,7 @@
 """The whole chain on this machine: lab, deploy, chat, load, scale-out, scale-in, verdict, destroy; one report.
 
 Exit codes are those of `loadtest verify`: 0 pass, 1 an SLO is missed, 2 autoscaling failed, or the chatbot did not come up or
-go away, 3 the run is void or was refused. Everything is gone afterwards, also after Ctrl-C, unless --keep.
+go away, 3 the run is void or was refused; 130 after Ctrl-C. Everything is gone afterwards, also then, unless --keep.
 """
 
 from __future__ import annotations

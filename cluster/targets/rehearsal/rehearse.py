@@ -27,6 +27,9 @@ PROJECT = Path(__file__).resolve().parents[3]
 VERDICTS = {0: "pass", 1: "slo-failed", 2: "autoscaling-failed", 3: "void"}
 CHILD_GRACE_S = 30.0
 
+_AUTOSCALING_FAILED, _VOID = 2, 3
+_ITS_OWN_PHASES = ("deploy", "chat", "destroy")  # what fails in these is the chatbot's failure
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -51,11 +54,17 @@ class Rehearsal:
     locust: list[str] = field(default_factory=list)
     memory_peak_bytes: int = 0
     failure: str = ""  # the sentence of the phase that failed
+    failed_in: str = ""  # and its name
 
     @property
     def exit_code(self) -> int:
-        """Of `loadtest verify`; 2 where the chatbot does not come up, does not answer or does not go away."""
-        return 2 if self.failure and not self.verdict_code else self.verdict_code or 0
+        """Of `loadtest verify`; 2 where the chatbot does not come up, does not answer or does not go away.
+
+        Load that comes to no verdict, or to no totals after a good one, says nothing of the chatbot: 3, void.
+        """
+        if not self.failure:
+            return self.verdict_code or 0
+        return _AUTOSCALING_FAILED if self.failed_in in _ITS_OWN_PHASES else self.verdict_code or _VOID
 
     @property
     def verdict(self) -> str:
@@ -98,7 +107,7 @@ class Rehearsal:
                     with self.phase("destroy"):
                         target.down()
             except ClusterError as error:
-                self.failure = str(error)
+                self.failure, self.failed_in = str(error), self.phases[-1].name
             finally:
                 self.memory_peak_bytes = peak.peak_bytes
 

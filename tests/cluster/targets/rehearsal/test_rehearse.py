@@ -20,21 +20,26 @@ def rehearsed(tmp_path: Path) -> Rehearsal:
 
 
 @pytest.mark.parametrize(
-    ("verdict_code", "failure", "code", "verdict"),
+    ("verdict_code", "failed_in", "code", "verdict"),
     [
         (0, "", 0, "pass"),
         (1, "", 1, "slo-failed"),
         (2, "", 2, "autoscaling-failed"),
         (3, "", 3, "void"),
-        (None, "RayService is not ready after 900 s", 2, "autoscaling-failed"),
-        (0, "NodeClaims still there after 1200 s", 2, "autoscaling-failed"),
-        (1, "Locust printed no totals", 1, "slo-failed"),
+        (None, "deploy", 2, "autoscaling-failed"),
+        (None, "chat", 2, "autoscaling-failed"),
+        (None, "verify", 3, "void"),
+        (0, "Locust Jobs", 3, "void"),
+        (1, "Locust Jobs", 1, "slo-failed"),
+        (0, "destroy", 2, "autoscaling-failed"),
+        (1, "destroy", 2, "autoscaling-failed"),
     ],
 )
 def test_a_chatbot_that_does_not_come_up_or_go_away_is_as_bad_as_one_that_does_not_scale(
-    rehearsed: Rehearsal, verdict_code: int | None, failure: str, code: int, verdict: str
+    rehearsed: Rehearsal, verdict_code: int | None, failed_in: str, code: int, verdict: str
 ) -> None:
-    rehearsed.verdict_code, rehearsed.failure = verdict_code, failure
+    rehearsed.verdict_code, rehearsed.failed_in = verdict_code, failed_in
+    rehearsed.failure = f"something failed in {failed_in}" if failed_in else ""
     assert (rehearsed.exit_code, rehearsed.verdict) == (code, verdict)
     assert rehearsed.document()["exit_code"] == code
 
@@ -52,7 +57,7 @@ def test_the_summary_names_phases_memory_report_and_verdict(rehearsed: Rehearsal
         pass
     rehearsed.memory_peak_bytes = 5 * 1024**3
     rehearsed.report = tmp_path / "rehearsal-step-1"
-    rehearsed.failure = "NodeClaims still there"
+    rehearsed.failure, rehearsed.failed_in = "NodeClaims still there", "destroy"
     text = as_text(rehearsed)
     assert "5120 MiB" in text
     assert f"{tmp_path}/rehearsal-step-1/report.html" in text
