@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_the_summary_names_phases_memory_report_and_verdict(rehearsed: Rehearsal
     assert text.endswith("verdict autoscaling-failed: NodeClaims still there")
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """As at a terminal: what a shell starts in the background, tests too, ignores it, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_rehearsal_interrupts_its_child_and_waits_for_its_report(tmp_path: Path) -> None:
     written = tmp_path / "report"
     ready = tmp_path / "ready"
