@@ -15,7 +15,7 @@ GO := $(if $(shell command -v go),,$(VENV)/go.stamp)
 ##@ Use it
 preflight: setup-eks  ## Find in TARGET's manifests (eks) what would keep it from scaling, before a node is paid for
 	@$(PY) -m cluster lint manifests/clusters/$(if $(filter-out local,$(TARGET)),$(TARGET),eks)
-deploy: setup-$(TARGET) $(if $(filter local,$(TARGET)),page)  ## Stand the chatbot up on TARGET (local) and return when a real chat request was answered
+deploy: setup-$(TARGET) $(if $(filter local rehearsal,$(TARGET)),page)  ## Stand the chatbot up on TARGET (local) and return when a real chat request was answered
 	@$(PY) -m cluster deploy $(TARGET)
 status: setup-$(TARGET)  ## What runs where on TARGET, and is it healthy
 	@$(PY) -m cluster status $(TARGET)
@@ -27,7 +27,7 @@ loadtest: $(VENV)/loadtest.stamp  ## Locust traffic against TARGET; a report und
 	@$(PY) -m loadtest run $(or $(PROFILE),smoke) --target $(TARGET)
 verify: $(VENV)/loadtest.stamp  ## The same, and a verdict on autoscaling
 	@$(PY) -m loadtest verify $(or $(PROFILE),step) --target $(TARGET)
-rehearse: setup-rehearsal  ## The whole chain on this machine: deploy, verify, destroy, one report; make rehearse SPEED=20 SCENARIO=field
+rehearse: setup-rehearsal page  ## The whole chain on this machine: deploy, verify, destroy, one report; make rehearse SPEED=20 SCENARIO=field
 	@$(PY) -m cluster rehearse $(addprefix --speed ,$(SPEED)) $(addprefix --scenario ,$(SCENARIO))
 
 ##@ Work on it
@@ -50,7 +50,7 @@ control-plane: $(VENV)/dev.stamp $(GO)  ## Build the control plane that the clus
 	$(PY) -m cluster rehearsal build
 schemas: $(VENV)/dev.stamp $(GO)  ## Hold the committed CRD schemas and instance types against the pinned modules
 	$(PY) -m cluster.schemas.generate --check
-rehearse-faults: setup-rehearsal  ## Seed faults into the rehearsal (all of them, or FAULTS=NAME, or FAULTS=--sample): is each named?
+rehearse-faults: setup-rehearsal page  ## Seed faults into the rehearsal (all of them, or FAULTS=NAME, or FAULTS=--sample): is each named?
 	@$(PY) -m cluster rehearse-faults $(or $(FAULTS),--all)
 docs: $(VENV)/dev.stamp  ## Generate docs/reference anew
 	$(PY) -m docs.generate

@@ -10,6 +10,7 @@ from typing import Any
 from cluster.client import Api, Collection, Resource
 from cluster.errors import NotReady
 from cluster.objects import Key, condition, dig, mapping, mappings, text
+from cluster.serve_status import why_not_deployed
 
 Object = Mapping[str, Any]
 
@@ -69,7 +70,7 @@ def _failed_application(value: Object) -> str:
     which = "pendingServiceStatus" if dig(status, "pendingServiceStatus", "rayClusterName") else "activeServiceStatus"
     for name, application in mapping(dig(status, which, "applicationStatuses")).items():
         if dig(application, "status") == "DEPLOY_FAILED":
-            return f"Serve cannot deploy application {name}: {text(dig(application, 'message')).strip()}"
+            return f"Serve cannot deploy application {name}: {why_not_deployed(application)}"
     return ""
 
 

@@ -30,9 +30,7 @@ _MIB = 1024 * 1024
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and operands."""
     parser.add_argument("--scenario", default="field", metavar="NAME|FILE", help="the world's times (%(default)s)")
-    parser.add_argument(
-        "--speed", type=float, default=20.0, metavar="N", help="field seconds in one here (%(default)s)"
-    )
+    parser.add_argument("--speed", type=float, metavar="N", help="field seconds in one here (the scenario's own: 20)")
     parser.add_argument("--real-model", action="store_true", help="the prepared small model on the CPU as the replica")
     parser.add_argument("--keep", action="store_true", help="leave lab and chatbot standing, to play with")
     parser.add_argument("--reports", type=Path, default=Path("reports"), help="where the load test's folder is made")
@@ -43,8 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Rehearse, and print the summary."""
     settings = from_environment()
     world = _scenario(args)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interrupt_on_signals()
     rehearsed = Rehearsal(world, settings, _teller(), args.reports.resolve())
     try:
         _rehearse(rehearsed, settings, keep=args.keep)
@@ -103,7 +100,14 @@ def _prepare_model(settings: Settings) -> None:
 def _scenario(args: argparse.Namespace) -> Scenario:
     world = scenario.read(args.scenario)
     runner = "real" if args.real_model else world.runner
-    return Scenario.from_json({**world.to_json(), "speed": args.speed, "runner": runner})
+    speed = world.speed if args.speed is None else args.speed
+    return Scenario.from_json({**world.to_json(), "speed": speed, "runner": runner})
+
+
+def interrupt_on_signals() -> None:
+    """Have an end from outside be as a Ctrl-C: what was started is removed on the way out."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

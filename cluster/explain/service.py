@@ -10,6 +10,7 @@ from cluster.explain.findings import Branch, Finding, Weight, broken, overdue, w
 from cluster.explain.pods import explain_pod, is_ready, is_running, pod_title
 from cluster.explain.snapshot import Snapshot, created, moment, told
 from cluster.objects import condition, dig, mapping, mappings, text
+from cluster.serve_status import last_line, why_not_deployed
 
 Object = Mapping[str, Any]
 
@@ -161,10 +162,10 @@ def _explain_applications(
         since = moment(application.get("lastUpdateTime")) or moment(application.get("healthLastUpdateTime"))
         if state == "DEPLOY_FAILED":
             do = "Correct the Serve config or the application; the head's logs hold the traceback."
-            yield broken(what, f"cannot be deployed: {_last_line(message)}", do, since)
+            yield broken(what, f"cannot be deployed: {why_not_deployed(application)}", do, since)
         elif state == "UNHEALTHY":
             do = "Read the replica's log: a health check fails, or replicas die faster than they start."
-            yield broken(what, f"is unhealthy: {_last_line(message)}", do, since)
+            yield broken(what, f"is unhealthy: {last_line(message) or 'no message'}", do, since)
         else:
             told_ = list(_explain_deployments(snapshot, cluster, application, workers, name))
             yield Branch(f"{what} is {state or 'not started'}", (), tuple(told_))
@@ -180,7 +181,7 @@ def _explain_deployments(
         since = moment(deployment.get("lastUpdateTime")) or moment(deployment.get("healthLastUpdateTime"))
         if deployment.get("status") == "UNHEALTHY":
             do = "Read the replica's log under /tmp/ray/session_latest/logs/serve on the worker."
-            yield broken(what, f"is unhealthy: {_last_line(message)}", do, since)
+            yield broken(what, f"is unhealthy: {last_line(message) or 'no message'}", do, since)
         elif _UNSCHEDULED.search(message):
             yield _explain_unplaced(cluster, workers, what, message, since)
         elif _INITIALIZING.search(message) or deployment.get("status") in {"UPDATING", "UPSCALING"}:
@@ -235,11 +236,6 @@ def _declared(group: Object) -> set[str]:
     declared = set(mapping(group.get("resources")))
     params = text(dig(group, "rayStartParams", "resources"))
     return declared | set(re.findall(r'([\w./:-]+)\\*"\s*:', params))
-
-
-def _last_line(message: str) -> str:
-    lines = [line.strip() for line in message.split("\n") if line.strip()]
-    return (lines[-1] if lines else "no message").rstrip(".")
 
 
 def _event_moment(events: list[Object]) -> Any:

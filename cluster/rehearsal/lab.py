@@ -240,7 +240,7 @@ class Lab:
 
 
 def _taken() -> str:
-    return f"A lab runs already on this machine (pid {control.holder()}); end it: python -m cluster rehearsal down"
+    return f"A lab runs already on this machine (pid {control.holder()}), another or otherwise set up; end it: python -m cluster rehearsal down"
 
 
 def _parts(supervisor: int, answer: Mapping[str, Any]) -> tuple[Part, ...]:

@@ -44,7 +44,7 @@ class Scenario:
     device_advertised_s: Seconds  # from the device plugin's start to the node's aws.amazon.com/* resources
     image_pull_s: Mapping[str, Seconds]  # by image reference; once for each node; others take no time
     model_load_s: Seconds  # a replica's weights and compiled graphs, from process start to the first forward pass
-    speed: Annotated[float, Field(gt=0)] = 10.0  # seconds of the field that pass in one second here
+    speed: Annotated[float, Field(gt=0)] = 20.0  # seconds of the field that pass in one second here
     runner: Literal["simulated", "real"] = "simulated"  # real: the prepared small model, by OpenVINO
     absent: tuple[str, ...] = ()  # components of the lab that are not started
     subnet_zones: tuple[str, ...] = ("a", "b", "c")  # in us-east-1 trn1.2xlarge is offered in c and f only
