@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from cluster.errors import NotReady
+from cluster.rehearsal.family import PROC, family
 
 
 @contextlib.contextmanager
@@ -21,7 +21,7 @@ def frozen(names: Sequence[str], ancestor: int) -> Iterator[None]:
     stopped: list[int] = []
     try:
         for name in names:
-            pids = _below(ancestor, name)
+            pids = [pid for pid in family(ancestor) if pid != ancestor and name in _command_line(pid)]
             if not pids:
                 raise NotReady(f"No process of the lab is called {name}.")
             for pid in pids:
@@ -34,27 +34,8 @@ def frozen(names: Sequence[str], ancestor: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
-def _below(ancestor: int, name: str) -> list[int]:
-    """Processes below `ancestor` whose command line holds `name`."""
-    parents = {int(folder.name): _parent(folder) for folder in Path("/proc").iterdir() if folder.name.isdigit()}
-    return [pid for pid in parents if name in _command_line(pid) and _descends(pid, ancestor, parents)]
-
-
-def _descends(pid: int, ancestor: int, parents: Mapping[int, int]) -> bool:
-    while pid in parents and parents[pid] != ancestor:
-        pid = parents[pid]
-    return pid in parents
-
-
-def _parent(folder: Path) -> int:
-    try:
-        return int((folder / "stat").read_text("utf-8").rpartition(") ")[2].split()[1])
-    except OSError:  # it has ended meanwhile
-        return 0
-
-
 def _command_line(pid: int) -> str:
     try:
-        return (Path("/proc") / str(pid) / "cmdline").read_text("utf-8", "replace")
+        return (PROC / str(pid) / "cmdline").read_text("utf-8", "replace")
     except OSError:
         return ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+
+from cluster.rehearsal.family import PROC, family
 
 INTERVAL_S = 2.0
 _KIB = 1024
@@ -14,7 +15,7 @@ _KIB = 1024
 class Peak:
     """A context manager: watches while the block runs; `peak_bytes` afterwards, and so far."""
 
-    def __init__(self, pid: int, *, proc: Path = Path("/proc"), interval_s: float = INTERVAL_S) -> None:
+    def __init__(self, pid: int, *, proc: Path = PROC, interval_s: float = INTERVAL_S) -> None:
         self.peak_bytes = 0
         self._pid = pid
         self._proc = proc
@@ -24,7 +25,9 @@ class Peak:
 
     def look(self) -> None:
         """Take one sample."""
-        self.peak_bytes = max(self.peak_bytes, sum(pss_bytes(self._proc, pid) for pid in family(self._proc, self._pid)))
+        self.peak_bytes = max(
+            self.peak_bytes, sum(pss_bytes(self._proc, pid) for pid in family(self._pid, proc=self._proc))
+        )
 
     def __enter__(self) -> Peak:
         self._thread.start()
@@ -39,18 +42,6 @@ class Peak:
             self.look()
 
 
-def family(proc: Path, ancestor: int) -> Iterator[int]:
-    """That process and all of its descendants, in any namespace."""
-    children: dict[int, list[int]] = {}
-    for pid, parent in _parents(proc):
-        children.setdefault(parent, []).append(pid)
-    ahead = [ancestor]
-    while ahead:
-        pid = ahead.pop()
-        yield pid
-        ahead += children.get(pid, [])
-
-
 def pss_bytes(proc: Path, pid: int) -> int:
     """Its share of the memory that it maps; 0 for a process that is gone or may not be looked at."""
     try:
@@ -58,13 +49,3 @@ def pss_bytes(proc: Path, pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * _KIB for line in lines if line.startswith("Pss:")), 0)
-
-
-def _parents(proc: Path) -> Iterable[tuple[int, int]]:
-    for folder in proc.iterdir():
-        if folder.name.isdigit():
-            try:
-                after_name = (folder / "stat").read_text("utf-8").rpartition(") ")[2].split()
-            except OSError:  # it has ended meanwhile
-                continue
-            yield int(folder.name), int(after_name[1])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cluster.targets.rehearsal.memory import Peak, family, pss_bytes
+from cluster.targets.rehearsal.memory import Peak, pss_bytes
 
 
 def process(proc: Path, pid: int, parent: int, pss_kib: int) -> None:
@@ -24,7 +24,6 @@ def test_the_peak_is_of_the_whole_family_and_of_nobody_else(tmp_path: Path) -> N
     process(tmp_path, 12, 11, 1)
     peak.look()
     assert peak.peak_bytes == 123 * 1024
-    assert sorted(family(tmp_path, 10)) == [10, 11, 12]
 
 
 def test_what_has_ended_holds_nothing(tmp_path: Path) -> None:
