@@ -102,3 +102,7 @@ class Observer(Protocol):
 
 class ObserverError(Exception):
     """The source does not answer, or says something that it never said before."""
+
+
+class NoAnswerInTime(ObserverError):
+    """The source took the question and says nothing."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from loadtest.observers import ObserverError
+from loadtest.observers import NoAnswerInTime, ObserverError
 
 TOKEN_HEADER = "x-ray-authorization"  # noqa: S105 - a header's name
 
@@ -35,6 +35,10 @@ class HttpDashboard:
         except httpx.HTTPStatusError as error:
             hint = ": give Ray's token (--dashboard-token-file)" if error.response.status_code in (401, 403) else ""
             raise ObserverError(f"Ray's dashboard answers {error.response.status_code}{hint}") from error
+        except httpx.ReadTimeout as error:
+            raise NoAnswerInTime(
+                f"no answer from Ray's dashboard at {self._http.base_url} to {path} in time"
+            ) from error
         except httpx.HTTPError as error:
             raise ObserverError(f"Ray's dashboard at {self._http.base_url} does not answer: {error}") from error
         return answer.content

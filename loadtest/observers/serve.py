@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loadtest.observers import Cause, Event, Link, Observation, ObserverError, Sample, ScalingRule, startup
+from loadtest.observers import (
+    Cause,
+    Event,
+    Link,
+    NoAnswerInTime,
+    Observation,
+    ObserverError,
+    Sample,
+    ScalingRule,
+    startup,
+)
 from loadtest.observers.dashboard import Dashboard, document
 from loadtest.observers.startup import Startup
 
@@ -50,6 +60,7 @@ class Snapshot:
     status: str
     message: str
     rule: ScalingRule | None
+    max_ongoing_requests: int | None = None  # that a replica takes at once
 
     @property
     def running(self) -> int:
@@ -70,13 +81,15 @@ def parse(document: Mapping[str, Any], at_s: float, *, application: str, deploym
     if details is None:
         return Snapshot(at_s, 0, {}, str(app.get("status")), str(app.get("message") or "").strip(), None)
     replicas = {row["replica_id"]: _replica(row) for row in details["replicas"]}
+    config = details.get("deployment_config") or {}
     return Snapshot(
         at_s=at_s,
         target=details["target_num_replicas"],
         replicas=replicas,
         status=str(app.get("status") if app.get("status") in FAILED else details["status"]),
         message=(details.get("message") or app.get("message") or "").strip(),
-        rule=_rule((details.get("deployment_config") or {}).get("autoscaling_config")),
+        rule=_rule(config.get("autoscaling_config")),
+        max_ongoing_requests=config.get("max_ongoing_requests"),
     )
 
 
@@ -100,6 +113,13 @@ def causes(snapshot: Snapshot, starts: Mapping[str, Startup]) -> Iterator[Cause]
     """What Serve and its replicas say of links that are missing."""
     for replica in snapshot.replicas.values():
         yield from _startup_causes(snapshot, replica, starts.get(replica.id, Startup()))
+    most, rule = snapshot.max_ongoing_requests, snapshot.rule
+    if rule is not None and most is not None and most < rule.target_ongoing_requests:
+        text = (
+            f"max_ongoing_requests is {most} and target_ongoing_requests {rule.target_ongoing_requests:g}: "
+            "a full replica alone is below the load at which Serve adds another"
+        )
+        yield Cause("serve-target-raised", text)
     told = _last_line(snapshot.message)
     failed = snapshot.status in FAILED
     if told and failed and not snapshot.replicas and snapshot.target == 0:
@@ -215,6 +235,10 @@ class ServeObserver:
         """One GET, and one more for each replica that starts."""
         try:
             found = document(self._dashboard, PATH)
+        except NoAnswerInTime as error:
+            raise ObserverError(
+                f"Ray's dashboard does not answer for Serve, whose controller it asks: {error}"
+            ) from error
         except ObserverError as error:
             raise ObserverError(f"Serve does not say how it is: {error}") from error
         snapshot = parse(found, now_s, application=self._application, deployment=self._deployment)

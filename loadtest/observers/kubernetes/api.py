@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from loadtest.errors import UsageError
-from loadtest.observers import ObserverError
+from loadtest.observers import NoAnswerInTime, ObserverError
 from loadtest.observers.kubernetes.objects import Object, rows
 
 TIMEOUT_S = (3.0, 10.0)  # to connect, to answer
@@ -17,7 +17,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Transport(Protocol):
-    """One GET; the status and the body, whatever they are. Raises OSError when nobody answers."""
+    """One GET; the status and the body, whatever they are. Raises OSError when nobody answers, TimeoutError where he only takes his time."""
 
     def __call__(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Ask."""
@@ -41,10 +41,12 @@ class Api:
     def read(
         self, path: str, query: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        """The body. Raises Refused, ObserverError."""
+        """The body. Raises Refused, NoAnswerInTime, ObserverError."""
         whole = f"{path}?{urlencode(query)}" if query else path
         try:
             status, body = self._transport(whole, headers or {})
+        except TimeoutError as error:
+            raise NoAnswerInTime(f"the API server gives no answer to GET {path} within {TIMEOUT_S[1]:g} s") from error
         except OSError as error:
             raise ObserverError(f"the API server does not answer: {error}") from error
         if status != 200:
@@ -88,7 +90,7 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> Api:
     """With the credentials of a kubeconfig, exec plugins (EKS) included; None: where kubectl looks. Raises UsageError."""
     from kubernetes.client import ApiClient, Configuration  # a second to import, and only clusters need it
     from kubernetes.config import ConfigException, load_kube_config
-    from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import HTTPError, ReadTimeoutError
 
     configuration = Configuration()
     try:
@@ -110,6 +112,8 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> Api:
             answer = client.rest_client.pool_manager.request(
                 "GET", configuration.host + path, headers=own, timeout=_timeout(), retries=False, preload_content=True
             )
+        except ReadTimeoutError as error:
+            raise TimeoutError from error
         except HTTPError as error:
             raise OSError(str(error).split("\n", 1)[0][:200]) from error
         return int(answer.status), bytes(answer.data)

@@ -91,7 +91,8 @@ def _groups(cluster: Object, what: str) -> Iterator[Cause]:
 def _autoscaler(snapshot: Snapshot, head: Object) -> Iterator[Cause]:
     for status in rows(dig(head, "status", "containerStatuses")):
         if status.get("name") == "autoscaler" and (said := _crash(status)):
-            yield Cause("ray-demand-raised", f"The autoscaler in head pod {name(head)} {said}")
+            logged = f"; its log: {snapshot.autoscaler_log[-1]}" if snapshot.autoscaler_log else ""
+            yield Cause("ray-demand-raised", f"The autoscaler in head pod {name(head)} {said}{logged}")
     if snapshot.autoscaler_log:
         yield Cause("ray-demand-raised", f"The autoscaler says: {snapshot.autoscaler_log[-1]}")
 

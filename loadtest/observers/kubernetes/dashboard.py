@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from loadtest.observers import ObserverError
+from loadtest.observers import NoAnswerInTime, ObserverError
 from loadtest.observers.dashboard import TOKEN_HEADER
 from loadtest.observers.kubernetes.api import Api, Refused
 from loadtest.observers.kubernetes.objects import Object, dig, name
@@ -37,7 +37,8 @@ class ServiceProxy:
                 if isinstance(error, Refused)
                 else str(error)
             )
-            raise ObserverError(f"Ray's dashboard does not answer through the API server ({said})") from error
+            kind = NoAnswerInTime if isinstance(error, NoAnswerInTime) else ObserverError
+            raise kind(f"Ray's dashboard does not answer through the API server ({said})") from error
         self._way = base, headers
         return body
 

@@ -102,6 +102,26 @@ def test_a_dashboard_that_is_gone_is_an_error() -> None:
         looking.look(0.0)
 
 
+def test_a_dashboard_that_takes_the_question_and_says_nothing_does_not_answer_for_serve() -> None:
+    def hang(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("timed out")
+
+    looking = ServeObserver(HttpDashboard("http://dashboard", transport=httpx.MockTransport(hang)))
+    with pytest.raises(ObserverError, match=r"^Ray's dashboard does not answer for Serve"):
+        looking.look(0.0)
+
+
+@pytest.mark.parametrize(("most", "told"), [(1, True), (2, False), (8, False)])
+def test_a_replica_that_takes_less_than_the_target_is_why_serve_adds_none(most: int, told: bool) -> None:
+    document = GoldenServe().document(0.0)
+    config = document["applications"]["chatbot"]["deployments"]["Chat"]["deployment_config"]
+    config["max_ongoing_requests"] = most
+    looking, _ = observer(document)
+    said = [cause.text for cause in looking.look(0.0).causes if cause.stage == "serve-target-raised"]
+    assert bool(said) == told
+    assert all(text.startswith("max_ongoing_requests is 1 and target_ongoing_requests 2") for text in said)
+
+
 def test_a_fixed_number_of_replicas_has_no_rule() -> None:
     document = GoldenServe().document(0.0)
     del document["applications"]["chatbot"]["deployments"]["Chat"]["deployment_config"]["autoscaling_config"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -269,6 +269,26 @@ def test_why_ray_does_not_ask_for_another_worker(spec: dict[str, Any], words: st
     world.clusters = [objects.ray_cluster(**spec)]
     causes = Watching(world).look(60.0).now.causes
     assert any(words in cause.text for cause in causes if cause.stage == "ray-demand-raised")
+
+
+class Logging(World):
+    """With an autoscaler that wrote down why it ended."""
+
+    def __call__(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        if "container=autoscaler" in path:
+            return 200, b"Traceback\nFileNotFoundError: /var/run/secrets/kubernetes.io/serviceaccount/token\n"
+        return World.__call__(self, path, headers)
+
+
+def test_an_autoscaler_that_ends_is_told_with_the_last_trouble_in_its_log() -> None:
+    world = Logging()
+    ended = {"name": "autoscaler", "restartCount": 2, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    world.pods[0]["status"]["containerStatuses"].append(ended)
+    causes = [c.text for c in Watching(world).look(60.0).now.causes if c.stage == "ray-demand-raised"]
+    assert causes[0] == (
+        f"The autoscaler in head pod {HEAD} ended with exit code 1, 2 restarts; its log: "
+        "FileNotFoundError: /var/run/secrets/kubernetes.io/serviceaccount/token"
+    )
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,15 @@ class Closed(World):
         raise ConnectionRefusedError("refused")
 
 
+class Hanging(World):
+    """With a head whose dashboard takes Serve's questions and says nothing."""
+
+    def __call__(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        if "/api/serve/" in path:
+            raise TimeoutError
+        return World.__call__(self, path, headers)
+
+
 class Forbidding(World):
     """Without any right."""
 
@@ -235,6 +244,14 @@ def test_an_api_server_that_does_not_answer_is_one_sentence_and_the_next_look_go
     assert any("the API server does not answer: refused" in sentence for sentence in seen.failed_looks)
     watching.look(20.0, World())
     assert "pod-created" in {event.stage for event in watching.watch.so_far().events}
+
+
+def test_a_serve_that_hangs_behind_the_proxy_is_told_as_that() -> None:
+    watching = Watching(Hanging())
+    (said,) = watching.look(20.0).failed_looks
+    assert said.startswith("Ray's dashboard does not answer for Serve")
+    assert "gives no answer to GET /api/v1/namespaces/chatbot/services/" in said
+    assert said.endswith("within 10 s)")
 
 
 def test_a_missing_right_is_named() -> None:
