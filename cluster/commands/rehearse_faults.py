@@ -1,18 +1,21 @@
 """Seed faults into the rehearsal, one after the other, and see whether the load test's verdict names each.
 
 Without --all or --sample, NAMEs say which. Lint's part needs no rehearsal: a test holds it. Exit codes: 0 every fault was
-named and nothing else was, 1 something was named wrongly or not at all, 2 nothing was started.
+named and nothing else was, 1 something was named wrongly or not at all, 2 nothing was started or a lab failed, 130 after Ctrl-C.
+With --write what was found is kept, however the series ends.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from cluster.commands.rehearse import interrupt_on_signals
 from cluster.errors import Refused
 from cluster.faults import results, situation
 from cluster.faults.catalog import FAULTS, SAMPLE, chosen
@@ -43,13 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run them, say of each what was named as soon as it was, and print all at the end."""
     faults = faults_of(args)
+    interrupt_on_signals()
     found: list[Outcome] = []
-    for outcome in _outcomes(args, faults):
-        found.append(outcome)
-        print(_line(outcome), file=sys.stderr, flush=True)
-    newest = results.Results(datetime.now(timezone.utc).date().isoformat(), versions(), tuple(found))
-    if args.write:
-        results.write(results.read().joined(newest))
+    try:
+        with contextlib.closing(_outcomes(args, faults)) as outcomes:  # its lab ends also where this loop does
+            for outcome in outcomes:
+                found.append(outcome)
+                print(_line(outcome), file=sys.stderr, flush=True)
+    finally:
+        newest = results.Series(datetime.now(timezone.utc).date().isoformat(), versions(), tuple(found))
+        if args.write and found:
+            results.write(results.read().joined(newest))
     if args.output == "json":
         print(json.dumps(newest.document(), indent=2, ensure_ascii=False))
     else:
@@ -69,10 +76,15 @@ def faults_of(args: argparse.Namespace) -> list[Fault]:
     impossible = [fault for fault in faults if fault.not_rehearsed]
     for fault in impossible:
         print(f"{fault.name}: not rehearsed, {fault.not_rehearsed}", file=sys.stderr)
-    return [fault for fault in faults if fault not in impossible]
+    possible = [fault for fault in faults if fault not in impossible]
+    if not (possible or args.controls):
+        raise Refused(
+            "Nothing is left to run: the rehearsal cannot show what you named; lint says it (docs/reference/faults.md)."
+        )
+    return possible
 
 
-def _outcomes(args: argparse.Namespace, faults: list[Fault]) -> Iterator[Outcome]:
+def _outcomes(args: argparse.Namespace, faults: list[Fault]) -> Generator[Outcome, None, None]:
     open_bench = benches(from_environment(), args.speed, args.reports.resolve(), _tell)
 
     def seen(fault: Fault, bench: Bench) -> None:

@@ -10,15 +10,8 @@ from typing import Any
 from cluster.faults.edit import Edit
 
 SERVE_CONFIG = "/spec/serveConfigV2/"  # a change in it reaches a running cluster
+STAGE_ONLY = ""  # the words where nobody can see the cause: then the verdict names a stage and no more
 _MILD = frozenset({"NodePool", "ResourceQuota"})
-
-
-class Place(str, Enum):
-    """What is broken."""
-
-    MANIFEST = "manifest"
-    COMPONENT = "component"
-    NODE = "node"
 
 
 class Phase(str, Enum):
@@ -31,7 +24,10 @@ class Phase(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What the verdict has to say: the stage that breaks, and words that its reason or its evidence must hold."""
+    """What the verdict has to say: the stage that breaks, and words that its reason must hold.
+
+    The words are of a cause that somebody saw: never of the sentence that a verdict makes of a missing link of itself.
+    """
 
     stage: str
     words: str
@@ -43,7 +39,6 @@ class Fault:
 
     name: str
     sentence: str  # what somebody did, or what happened
-    place: Place
     phase: Phase
     edits: tuple[Edit, ...] = ()
     scenario: Mapping[str, Any] = field(

@@ -10,6 +10,7 @@ from cluster.faults.fault import Fault
 from cluster.objects import dig, mapping, text
 
 CONTROL = "nothing is broken"
+_MEASURED = ("pass", "slo-failed")  # a slow chatbot is no broken chain; a void run has shown nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,11 @@ def judge(fault: Fault, verdict: Mapping[str, Any], took_s: float) -> Outcome:
 
 
 def judge_control(phase: str, verdict: Mapping[str, Any], took_s: float) -> Outcome:
-    """A run in which nothing is broken: any broken link is a false alarm."""
+    """A run in which nothing is broken: any broken link is a false alarm, and a run that measured nothing shows nothing."""
     stage, reason = text(dig(verdict, "broken_link", "stage")), text(dig(verdict, "broken_link", "reason"))
-    return Outcome(CONTROL, phase, stage, reason, not stage, took_s, f"false alarm: {stage}" if stage else "")
+    said = text(verdict.get("verdict"))
+    problem = f"false alarm: {stage}" if stage else "" if said in _MEASURED else f"the verdict is {said or 'missing'}"
+    return Outcome(CONTROL, phase, stage, reason, not problem, took_s, problem)
 
 
 def unjudged(name: str, phase: str, why: str, took_s: float) -> Outcome:

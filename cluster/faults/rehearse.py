@@ -74,7 +74,7 @@ def _on_one_lab(waiting: list[Fault], bench: Bench, *, tell: Callable[[str], Non
         fault = waiting.pop(0)
         tell(f"{fault.name}: {fault.sentence}")
         yield try_fault(bench, fault, seen, stands=stands and fault.in_place)
-        stands = fault.in_place and bench.mend()
+        stands = fault.in_place and _mended(bench, tell)
         if not stands and not _cleared(bench, tell):
             return
 
@@ -91,11 +91,19 @@ def try_fault(bench: Bench, fault: Fault, seen: Seen, *, stands: bool = False) -
 
 def try_controls(phases: Sequence[Phase], open_bench: OpenBench, *, tell: Callable[[str], None]) -> Iterator[Outcome]:
     """The same with nothing broken, once for each of `phases`: whatever is named is a false alarm."""
-    with open_bench({}) as bench:
-        for number, phase in enumerate(phases, 1):
-            tell(f"{number} of {len(phases)}: {CONTROL}, watched through {phase.value}")
-            yield _control(bench, phase)
-            bench.clear()
+    waiting = list(phases)
+    while waiting:
+        with open_bench({}) as bench:
+            yield from _controls_on_one_lab(waiting, bench, tell)
+
+
+def _controls_on_one_lab(waiting: list[Phase], bench: Bench, tell: Callable[[str], None]) -> Iterator[Outcome]:
+    while waiting:
+        phase = waiting.pop(0)
+        tell(f"{CONTROL}, watched through {phase.value}, {len(waiting)} more to come")
+        yield _control(bench, phase)
+        if not _cleared(bench, tell):
+            return
 
 
 def _control(bench: Bench, phase: Phase) -> Outcome:
@@ -131,10 +139,18 @@ def _under(bench: Bench, fault: Fault, seen: Seen, *, stands: bool) -> Mapping[s
         return verdict
 
 
+def _mended(bench: Bench, tell: Callable[[str], None]) -> bool:
+    try:
+        return bench.mend()
+    except ClusterError as error:
+        tell(f"The chatbot is not mended, so the next fault gets one of its own: {error}")
+        return False
+
+
 def _cleared(bench: Bench, tell: Callable[[str], None]) -> bool:
     try:
         bench.clear()
     except ClusterError as error:
-        tell(f"What the fault left does not go, so the next one gets a lab of its own: {error}")
+        tell(f"What was laid down does not go, so the next run gets a lab of its own: {error}")
         return False
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster.faults.edit import GONE, Edit
-from cluster.faults.fault import Fault, Named, Phase, Place
+from cluster.faults.fault import Fault, Named, Phase
 
 _NAME = "neuron-device-plugin"
 
@@ -11,16 +11,14 @@ DEVICE_PLUGIN = (
     Fault(
         "device-plugin-absent",
         "Nobody installed the Neuron device plugin.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(Edit("DaemonSet", _NAME, "", GONE),),
         lint="plugin-missing",
-        verdict=Named("device-advertised", "device plugin"),
+        verdict=Named("device-advertised", "no device plugin is installed"),
     ),
     Fault(
         "device-plugin-does-not-tolerate",
         "The device plugin does not tolerate the taint of the nodes that it is for.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(Edit("DaemonSet", _NAME, "/spec/template/spec/tolerations", GONE),),
         lint="plugin-not-tolerating",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.faults.edit import Edit
-from cluster.faults.fault import Fault, Named, Phase, Place
+from cluster.faults.fault import Fault, Named, Phase
 
 _STAGE = "nodeclaim-created"  # Karpenter makes no NodeClaim of a pool whose class is not ready
 
@@ -13,7 +13,7 @@ _STAGE = "nodeclaim-created"  # Karpenter makes no NodeClaim of a pool whose cla
 def _class(name: str, sentence: str, path: str, value: Any, words: str, *, lint: str | None = None) -> Fault:
     edits = (Edit("EC2NodeClass", "trainium-trn1", path, value),)
     return Fault(
-        name, sentence, Place.MANIFEST, Phase.DEPLOY, edits=edits, lint=lint, verdict=Named(_STAGE, words)
+        name, sentence, Phase.DEPLOY, edits=edits, lint=lint, verdict=Named(_STAGE, words)
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.faults.edit import Edit
-from cluster.faults.fault import Fault, Named, Phase, Place
+from cluster.faults.fault import Fault, Named, Phase
 
 _TYPE = "/spec/template/spec/requirements/0/values"  # of node.kubernetes.io/instance-type
 
@@ -15,7 +15,7 @@ def _pool(path: str, value: Any) -> Edit:
 
 
 def _fault(name: str, sentence: str, phase: Phase, *edits: Edit, lint: str | None, verdict: Named) -> Fault:
-    return Fault(name, sentence, Place.MANIFEST, phase, edits=edits, lint=lint, verdict=verdict)
+    return Fault(name, sentence, phase, edits=edits, lint=lint, verdict=verdict)
 
 
 NODE_POOL = (
@@ -92,7 +92,6 @@ NODE_POOL = (
     Fault(
         "device-plugin-pdb",
         "A disruption budget over the device plugin forbids every eviction, so no node can be emptied.",
-        Place.MANIFEST,
         Phase.SCALE_IN,
         edits=(
             Edit(
@@ -116,7 +115,6 @@ NODE_POOL = (
     Fault(
         "consolidation-in-mid-stream",
         "The pool consolidates nodes that are in use, and the workers do not object.",
-        Place.MANIFEST,
         Phase.SCALE_IN,
         edits=(
             _pool("/spec/disruption", {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "0s"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.faults.edit import Edit
-from cluster.faults.fault import Fault, Named, Phase, Place
+from cluster.faults.fault import Fault, Named, Phase
 
 _ARGS = "/spec/serveConfigV2/applications/0/args"
 _WORKER = "/spec/rayClusterConfig/workerGroupSpecs/0/template/spec"
@@ -51,7 +51,6 @@ REPLICA = (
     Fault(
         "import-path-wrong",
         "The Serve config names a builder that the code does not have.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(_service("/spec/serveConfigV2/applications/0/import_path", "serving.app:build"),),
         verdict=Named("serve-target-raised", "build"),
@@ -59,7 +58,6 @@ REPLICA = (
     Fault(
         "model-missing",
         "The replica is told of a model that nobody put into the folder.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(
             _service(f"{_ARGS}/runner/kind", "openvino"),
@@ -70,7 +68,6 @@ REPLICA = (
     Fault(
         "model-corrupt",
         "A file of the model ends in its middle.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(
             *_mounted(config_json='{"vocab_size": 49', tokenizer_json="{}"),
@@ -82,7 +79,6 @@ REPLICA = (
     Fault(
         "canary-never-passes",
         "The replica loads its model, and its first answer never comes.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(*_mounted(never_yaml=_NEVER), _service(f"{_ARGS}/runner/profile", f"{_FOLDER}/never.yaml")),
         verdict=Named("replica-running", "canary"),

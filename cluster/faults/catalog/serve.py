@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.faults.edit import Edit
-from cluster.faults.fault import Fault, Named, Phase, Place
+from cluster.faults.fault import Fault, Named, Phase
 
 _APPLICATION = "/spec/serveConfigV2/applications/0"
 _CHAT = f"{_APPLICATION}/deployments/0"
@@ -22,7 +22,6 @@ SERVE = (
     Fault(
         "max-replicas-is-min",
         "Serve may have as many replicas as it has at least.",
-        Place.MANIFEST,
         Phase.SCALE_OUT,
         edits=(_service(f"{_CHAT}/autoscaling_config/max_replicas", 1),),
         lint="serve-fixed-scale",
@@ -31,7 +30,6 @@ SERVE = (
     Fault(
         "max-replicas-below-min",
         "Serve may have fewer replicas than it must.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(_service(f"{_CHAT}/autoscaling_config/min_replicas", 4),),
         lint="serve-bounds-invalid",
@@ -40,16 +38,14 @@ SERVE = (
     Fault(
         "target-above-capacity",
         "A replica takes fewer requests at once than the number above which Serve would add another.",
-        Place.MANIFEST,
         Phase.SCALE_OUT,
         edits=(_service(f"{_CHAT}/max_ongoing_requests", 4),),
         lint="max-ongoing-below-target",
-        verdict=Named("serve-target-raised", "target_ongoing_requests"),
+        verdict=Named("serve-target-raised", "max_ongoing_requests is 4"),
     ),
     Fault(
         "replica-larger-than-worker",
         "A replica asks for more CPUs than a worker declares.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(_service(f"{_CHAT}/ray_actor_options/num_cpus", 7),),
         lint="replica-exceeds-worker",
@@ -58,7 +54,6 @@ SERVE = (
     Fault(
         "neuron-cores-not-declared",
         "The worker group does not tell Ray of its Neuron cores.",
-        Place.MANIFEST,
         Phase.SCALE_OUT,
         edits=(_service(f"{_GROUP}/resources", {"CPU": "6"}),),
         lint="neuron-cores-not-declared",
@@ -67,7 +62,6 @@ SERVE = (
     Fault(
         "worker-group-below-serve",
         "The worker group may have one worker, Serve three replicas.",
-        Place.MANIFEST,
         Phase.SCALE_OUT,
         edits=(_service(f"{_GROUP}/maxReplicas", 1),),
         lint="serve-max-exceeds-workers",
@@ -76,19 +70,17 @@ SERVE = (
     Fault(
         "autoscaler-off",
         "Ray's autoscaler is switched off.",
-        Place.MANIFEST,
         Phase.SCALE_OUT,
         edits=(_service(f"{_CLUSTER}/enableInTreeAutoscaling", False),),
         lint="intree-autoscaler-off",
-        verdict=Named("ray-demand-raised", "autoscal"),
+        verdict=Named("ray-demand-raised", "has no autoscaler"),
     ),
     Fault(
         "autoscaler-without-rights",
         "The head's pod gets no service account token, so Ray's autoscaler may not change the RayCluster.",
-        Place.MANIFEST,
         Phase.SCALE_OUT,
         edits=(_service(f"{_HEAD}/automountServiceAccountToken", False),),
         lint="autoscaler-token-missing",
-        verdict=Named("ray-demand-raised", "autoscaler"),
+        verdict=Named("ray-demand-raised", "serviceaccount"),
     ),
 )

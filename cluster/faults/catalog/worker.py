@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.faults.edit import GONE, Edit
-from cluster.faults.fault import Fault, Named, Phase, Place
+from cluster.faults.fault import Fault, Named, Phase
 
 _POD = "/spec/rayClusterConfig/workerGroupSpecs/0/template/spec"
-_CONTAINER = f"{_POD}/containers/0"
 
 
 def _worker(path: str, value: Any) -> Edit:
@@ -16,7 +15,7 @@ def _worker(path: str, value: Any) -> Edit:
 
 
 def _deploy(name: str, sentence: str, *edits: Edit, lint: str | None = None, verdict: Named) -> Fault:
-    return Fault(name, sentence, Place.MANIFEST, Phase.DEPLOY, edits=edits, lint=lint, verdict=verdict)
+    return Fault(name, sentence, Phase.DEPLOY, edits=edits, lint=lint, verdict=verdict)
 
 
 WORKER = (
@@ -108,7 +107,6 @@ WORKER = (
     Fault(
         "quota-too-small",
         "The namespace's quota ends after one worker.",
-        Place.MANIFEST,
         Phase.SCALE_OUT,
         edits=(Edit("ResourceQuota", "chatbot", "/spec/hard/requests.aws.amazon.com~1neuroncore", "2"),),
         lint="quota-too-small",
@@ -117,7 +115,6 @@ WORKER = (
     Fault(
         "policy-blocks-operator",
         "No network policy lets KubeRay's operator reach the head.",
-        Place.MANIFEST,
         Phase.DEPLOY,
         edits=(
             Edit("NetworkPolicy", "chatbot-operator", "", GONE),

@@ -11,10 +11,15 @@ from cluster.errors import Refused
 from cluster.faults.catalog import FAULTS, chosen
 from cluster.faults.edit import apply
 from cluster.faults.fault import Fault
+from cluster.faults.outcome import Outcome, judge
+from cluster.faults.results import read
 from cluster.lint.engine import lint
 from cluster.lint.source import load
 from cluster.lint.stack import Stack
 from cluster.placeholders import declared
+from loadtest import reasons, stages
+from loadtest.observers.watched import Account
+from loadtest.timeline import HEAD_POD, Chain, StageTime
 
 MANIFESTS = Path("manifests")
 EXAMPLES = {name: placeholder.example for name, placeholder in declared(MANIFESTS).items()}
@@ -59,6 +64,25 @@ def test_every_fault_is_one_of_its_name_and_somebody_has_to_name_it() -> None:
         assert fault.edits or fault.scenario or fault.without, fault.name
         assert fault.verdict or (fault.lint and fault.not_rehearsed), fault.name
         assert not fault.verdict or fault.verdict.stage in STAGES, fault.name
+
+
+def unexplained(stage: str) -> str:
+    """All that a verdict can say of a missing link whose cause nobody saw, whichever link held last."""
+    last = {StageTime(name, "reached", 1.0, 0.0) for name in (*stages.SCALE_OUT, *stages.SCALE_IN) if name != stage}
+    return "\n".join(reasons.reason(stage, Chain(HEAD_POD, (one,)), Account()) for one in last)
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.verdict and f.verdict.words], ids=lambda f: f.name)
+def test_a_cause_that_nobody_saw_names_no_fault(fault: Fault) -> None:
+    assert fault.verdict
+    assert fault.verdict.words.lower() not in unexplained(fault.verdict.stage).lower()
+
+
+@pytest.mark.parametrize("outcome", read().faults.values(), ids=lambda outcome: outcome.name)
+def test_what_is_committed_is_judged_by_the_catalog_as_it_is(outcome: Outcome) -> None:
+    (fault,) = chosen([outcome.name])
+    said = {"broken_link": {"stage": outcome.stage, "reason": outcome.reason}}
+    assert judge(fault, said, outcome.took_s).right == outcome.right
 
 
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+import pytest
+
 from cluster.faults.catalog import chosen
-from cluster.faults.outcome import Outcome, judge, judge_control, unjudged
-from cluster.faults.results import Results
+from cluster.faults.fault import STAGE_ONLY, Named
+from cluster.faults.outcome import judge, judge_control
 
 (FAULT,) = chosen(["toleration-missing"])  # nodeclaim-created, "tolerate"
 
@@ -26,18 +30,27 @@ def test_the_right_stage_for_another_reason_is_wrong() -> None:
     )
 
 
-def test_a_broken_link_where_nothing_is_broken_is_a_false_alarm() -> None:
-    assert judge_control("deploy", {"broken_link": None}, 1.0).right
-    assert judge_control("deploy", link("pod-created"), 1.0).problem == "false alarm: pod-created"
+def test_where_nobody_can_see_the_cause_the_stage_is_enough() -> None:
+    fault = replace(FAULT, verdict=Named("nodeclaim-created", STAGE_ONLY))
+    assert judge(fault, link("nodeclaim-created", "no node pool took the pending pod"), 1.0).right
+    assert not judge(fault, link("pod-created"), 1.0).right
 
 
-def test_results_survive_their_file_and_take_newer_outcomes() -> None:
-    old = Results(
-        "2026-01-01", {"Ray": "1"}, (judge(FAULT, link("pod-created"), 1.0), unjudged("other", "deploy", "no", 2))
-    )
-    again = Results.from_document(old.document())
-    assert again == old
-    newer = Results("2026-02-02", {"Ray": "2"}, (Outcome(FAULT.name, "deploy", "x", "y", right=True, took_s=3.0),))
-    joined = old.joined(newer)
-    assert [(o.name, o.right) for o in joined.outcomes] == [("other", False), (FAULT.name, True)]
-    assert joined.document()["wrong"] == ["other"]
+@pytest.mark.parametrize("verdict", ["pass", "slo-failed"])
+def test_a_control_that_was_measured_and_names_nothing_is_right(verdict: str) -> None:
+    assert judge_control("deploy", {"verdict": verdict, "broken_link": None}, 1.0).right
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (link("pod-created"), "false alarm: pod-created"),
+        ({"verdict": "void", "broken_link": None}, "the verdict is void"),
+        ({"verdict": "autoscaling-failed", "broken_link": None}, "the verdict is autoscaling-failed"),
+        ({"broken_link": None}, "the verdict is missing"),
+    ],
+)
+def test_a_control_that_names_a_link_or_measured_nothing_is_wrong(document: dict[str, object], problem: str) -> None:
+    outcome = judge_control("scale-in", document, 1.0)
+    assert not outcome.right
+    assert outcome.problem == problem

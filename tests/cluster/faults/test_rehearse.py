@@ -11,13 +11,13 @@ from typing import Any
 from cluster.errors import NotReady
 from cluster.explain.snapshot import Snapshot
 from cluster.faults.edit import GONE, Edit
-from cluster.faults.fault import Fault, Named, Phase, Place
+from cluster.faults.fault import Fault, Named, Phase
 from cluster.faults.rehearse import COMES_UP, Bench, rehearse, try_controls
 from cluster.objects import Manifest
 
 POD = Manifest({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"tolerations": [1]}})
 BROKEN = {"broken_link": {"stage": "pod-created", "reason": "exceeded quota"}}
-WHOLE = {"broken_link": None}
+WHOLE = {"verdict": "pass", "broken_link": None}
 WHOLE_POD = "lay down [{'tolerations': [1]}]"
 
 
@@ -28,7 +28,7 @@ class Diary:
     verdicts: list[Mapping[str, Any]]
     entries: list[str] = field(default_factory=list)
     clears: bool = True
-    mends: bool = False
+    mends: bool | NotReady = False
     desired: Sequence[Manifest] = (POD,)
 
     def lay_down(self, manifests: Sequence[Manifest]) -> None:
@@ -49,6 +49,8 @@ class Diary:
 
     def mend(self) -> bool:
         self.entries.append("mend all")
+        if isinstance(self.mends, NotReady):
+            raise self.mends
         return self.mends
 
     def clear(self) -> None:
@@ -58,7 +60,7 @@ class Diary:
 
 
 def fault(**fields: Any) -> Fault:
-    base = Fault("f", "It is broken.", Place.MANIFEST, Phase.DEPLOY, verdict=Named("pod-created", "quota"))
+    base = Fault("f", "It is broken.", Phase.DEPLOY, verdict=Named("pod-created", "quota"))
     return replace(base, **{"edits": (Edit("Pod", "a", "/spec/tolerations", GONE),), **fields})
 
 
@@ -103,6 +105,15 @@ def test_faults_in_place_share_a_chatbot_that_can_be_mended() -> None:
     ]  # fmt: skip
 
 
+def test_a_chatbot_that_cannot_be_mended_is_cleared_and_the_series_goes_on() -> None:
+    hung = fault(edits=(), without=("kwok",), phase=Phase.SCALE_OUT)
+    bench = Diary([WHOLE, BROKEN, WHOLE, BROKEN], mends=NotReady("the API server is gone"))
+    assert tried([hung, replace(hung, name="g")], bench) == [("f", True), ("g", True)]
+    assert [entry for entry in bench.entries if entry in ("watch", "verify", "mend all", "clear")] == [
+        "watch", "verify", "mend all", "clear",
+    ] * 2  # fmt: skip
+
+
 def test_what_breaks_before_the_load_is_judged_as_that() -> None:
     assert tried([fault(phase=Phase.SCALE_OUT, verdict=Named("node-launched", "x"))], Diary([BROKEN])) == [("f", False)]
 
@@ -123,13 +134,23 @@ def test_an_edit_that_no_longer_fits_the_manifests_is_wrong_and_not_the_end() ->
     assert tried([stale, fault(name="g")], Diary([BROKEN])) == [("f", False), ("g", True)]
 
 
-def test_a_control_that_names_anything_is_a_false_alarm() -> None:
-    bench = Diary([WHOLE, WHOLE, BROKEN])
-
+def controls(phases: list[Phase], bench: Diary) -> list[bool]:
     @contextlib.contextmanager
     def open_bench(_: Mapping[str, Any]) -> Iterator[Bench]:
+        bench.entries.append("lab")
         yield bench
 
-    found = try_controls([Phase.SCALE_IN, Phase.DEPLOY], open_bench, tell=lambda _: None)
-    assert [outcome.right for outcome in found] == [True, False]
+    return [outcome.right for outcome in try_controls(phases, open_bench, tell=lambda _: None)]
+
+
+def test_a_control_that_names_anything_is_a_false_alarm() -> None:
+    bench = Diary([WHOLE, WHOLE, BROKEN])
+    assert controls([Phase.SCALE_IN, Phase.DEPLOY], bench) == [True, False]
     assert bench.entries.count("clear") == 2
+    assert bench.entries.count("lab") == 1
+
+
+def test_what_a_control_leaves_behind_gets_the_next_one_a_lab_of_its_own() -> None:
+    bench = Diary([WHOLE, WHOLE], clears=False)
+    assert controls([Phase.DEPLOY, Phase.DEPLOY], bench) == [True, True]
+    assert bench.entries.count("lab") == 2
