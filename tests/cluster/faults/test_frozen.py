@@ -31,5 +31,5 @@ def test_a_process_below_the_lab_hangs_and_goes_on() -> None:
 
 
 def test_a_name_that_nobody_below_the_lab_has_is_an_error() -> None:
-    with pytest.raises(NotReady, match="called init"), frozen(["init"], os.getpid()):
+    with pytest.raises(NotReady, match="called a-name-of-nobody"), frozen(["a-name-of-nobody"], os.getpid()):
         pass
