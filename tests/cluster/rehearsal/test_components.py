@@ -23,7 +23,7 @@ PERSON = {"PATH": "/usr/bin", "HOME": "/home/jane", "AWS_PROFILE": "production",
 
 @pytest.fixture
 def field() -> Scenario:
-    return scenario.read("field")
+    return dataclasses.replace(scenario.read("field"), speed=10.0)
 
 
 def components(home: Path, world: Scenario) -> dict[str, Component]:
