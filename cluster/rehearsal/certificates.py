@@ -14,6 +14,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = datetime.timedelta(days=30)
 
+_CRITICAL = (x509.BasicConstraints, x509.KeyUsage)
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -30,7 +43,9 @@ class Authority:
         self._now = now
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("rehearsal-authority")
-        self._certificate = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        self._certificate = self._sign(
+            self._name, self._key, x509.BasicConstraints(ca=True, path_length=0), _SIGNS_CERTIFICATES
+        )
 
     @property
     def certificate(self) -> bytes:
@@ -65,8 +80,12 @@ class Authority:
             .not_valid_before(self._now - datetime.timedelta(minutes=5))
             .not_valid_after(self._now + LIFETIME)
         )
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        identifiers = (  # Python 3.13 trusts no chain whose links do not name each other
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+        )
+        for extension in (*extensions, *identifiers):
+            builder = builder.add_extension(extension, critical=isinstance(extension, _CRITICAL))
         return builder.sign(self._key, hashes.SHA256())
 
 

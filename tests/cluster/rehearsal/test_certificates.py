@@ -32,3 +32,13 @@ def test_the_service_account_key_is_a_pair_of_pem_halves() -> None:
     pair = service_account_key()
     assert pair.certificate.startswith(b"-----BEGIN PUBLIC KEY-----")
     assert pair.key.startswith(b"-----BEGIN PRIVATE KEY-----")
+
+
+def test_every_certificate_names_its_issuers_key_as_python_3_13_demands() -> None:
+    authority = Authority(now=NOW)
+    issuer = x509.load_pem_x509_certificate(authority.certificate)
+    of_issuer = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    for pem in (authority.certificate, authority.client("jane").certificate):
+        found = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+        assert found.value.key_identifier == of_issuer
+    assert issuer.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
