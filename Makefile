@@ -5,6 +5,8 @@ SHELL := /bin/bash
 export PYTHONPATH := $(CURDIR)
 
 TARGET ?= local
+TARGETS := local rehearsal eks
+$(if $(filter $(TARGET),$(TARGETS)),,$(error There is no target '$(TARGET)': use one of $(TARGETS)))
 PROMPT ?= What is the capital of France?
 export PROMPT
 PYTHON ?= python3

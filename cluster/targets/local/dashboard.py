@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import httpx
 
+from cluster.serve_status import last_line
+
 APPLICATIONS = "/api/serve/applications/"
 PUT_S = 120.0  # the first one starts Serve's controller and proxies
 
@@ -65,6 +67,7 @@ def read_status(content: Mapping[str, Any], application: str) -> ServeStatus:
     replicas = tuple(
         Replica(r["replica_id"], r["state"], r.get("pid")) for d in deployments for r in d.get("replicas", ())
     )
-    messages = [app.get("message", ""), *(d.get("message", "") for d in deployments)]
+    # Of a traceback, the line that says what it is about; the whole of it is in Serve's logs.
+    messages = [last_line(one.get("message", "")) for one in (app, *deployments)]
     target = deployments[0].get("target_num_replicas") if deployments else None
     return ServeStatus(app["status"], " ".join(m for m in messages if m), target, replicas)

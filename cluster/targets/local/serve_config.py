@@ -9,6 +9,7 @@ from typing import Any, cast
 import yaml
 
 from cluster.errors import Refused
+from cluster.lint.rules.serve import FIELDS
 from cluster.targets import Options
 from cluster.targets.local.ray_head import MARGIN_S
 
@@ -23,6 +24,8 @@ def load_serve_config(options: Options, environment: Mapping[str, str], folder: 
     if options.port is not None:
         config = merge(config, {"http_options": {"port": options.port}})
     deployment = dict(options.settings.get("deployment", {}))
+    if unknown := sorted(deployment.keys() - FIELDS["deployment"]):
+        raise Refused(f"--set deployment.{unknown[0]}: a Serve deployment has no such option.")
     args = {group: values for group, values in options.settings.items() if group != "deployment"}
     name = application(config)["name"]
     patch = {"name": name, "args": args, "deployments": [{"name": "Chat", **deployment}]}

@@ -63,3 +63,9 @@ def test_a_wrong_token_is_not_up_and_an_error() -> None:
     assert not dashboard.is_up()
     with pytest.raises(httpx.HTTPStatusError):
         dashboard.put({})
+
+
+def test_of_a_traceback_the_line_is_told_that_says_what_it_is_about() -> None:
+    told = "Deploying app 'chatbot' failed with exception:\nTraceback\n  File x\nSetupError: runner.kind: wrong\n"
+    app = {"status": "DEPLOY_FAILED", "message": told, "deployments": {}}
+    assert read_status({"applications": {"chatbot": app}}, "chatbot").message == "SetupError: runner.kind: wrong"

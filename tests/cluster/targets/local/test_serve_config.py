@@ -85,3 +85,8 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, content: str | No
         (tmp_path / "local.yaml").write_text(content)
     with pytest.raises(Refused, match=r"local\.yaml"):
         load_serve_config(Options(), {}, tmp_path)
+
+
+def test_an_option_that_no_serve_deployment_has_is_refused() -> None:
+    with pytest.raises(Refused, match=r"deployment\.autoscaling_conf: a Serve deployment has no such option"):
+        load_serve_config(Options(settings={"deployment": {"autoscaling_conf": {}}}), {})
