@@ -15,6 +15,7 @@ _COMMANDS = {
     "model": "serving.model.commands",
     "compile": "serving.artifacts.compile",
     "artifacts": "serving.artifacts.commands",
+    "settings": "serving.show_settings",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -57,6 +58,7 @@ class LocalTarget:
         with self._folder.locked():
             if not self._taken_over():
                 self._refuse_a_busy_port()
+                self._refuse_wrong_settings()
                 self._prepare_model()
                 self._start_anew()
 
@@ -66,6 +68,7 @@ class LocalTarget:
         if state is None:
             return False
         if state.config != digest(self._config):
+            self._refuse_wrong_settings()  # before Serve gives up what serves for what cannot
             self._prepare_model()
             self._deploy(state, APPLICATION_STARTS_S)
             return True
@@ -147,6 +150,19 @@ class LocalTarget:
         holder = listeners.holder(self._port, LOOPBACK)
         if holder is not None:
             raise Refused(f"Port {self._port} is taken by {holder}: stop it, or deploy with --port on another one.")
+
+    def _refuse_wrong_settings(self) -> None:
+        checked = subprocess.run(
+            [sys.executable, "-m", "serving", "settings", "--args", "-"],
+            input=json.dumps(application(self._config).get("args", {})),
+            cwd=PROJECT,
+            env=self._child_environment(),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if checked.returncode:
+            raise Refused(checked.stderr.strip().removeprefix("error: "))
 
     def _prepare_model(self) -> None:
         if self._argument("runner", "kind", default="openvino") != "openvino":
