@@ -39,7 +39,7 @@ def judge(fault: Fault, verdict: Mapping[str, Any], took_s: float) -> Outcome:
     """Whether the broken link of a verdict document is the one that was broken."""
     link = mapping(verdict.get("broken_link"))
     stage, reason = text(link.get("stage")), text(link.get("reason"))
-    right, problem = _right(fault, stage, link)
+    right, problem = _right(fault, text(verdict.get("verdict")), link)
     return Outcome(fault.name, fault.phase.value, stage, reason, right, took_s, problem)
 
 
@@ -56,9 +56,12 @@ def unjudged(name: str, phase: str, why: str, took_s: float) -> Outcome:
     return Outcome(name, phase, "", "", right=False, took_s=took_s, problem=why)
 
 
-def _right(fault: Fault, stage: str, link: Mapping[str, Any]) -> tuple[bool, str]:
+def _right(fault: Fault, said: str, link: Mapping[str, Any]) -> tuple[bool, str]:
+    stage = text(link.get("stage"))
     if fault.verdict is None:
         return False, "nobody has said what the verdict should name"
+    if said != "autoscaling-failed":
+        return False, f"the verdict is {said or 'missing'}"
     if stage != fault.verdict.stage:
         return False, f"names {stage or 'nothing'}, not {fault.verdict.stage}"
     if fault.verdict.words.lower() not in text(link.get("reason")).lower():

@@ -21,7 +21,16 @@ def test_the_right_stage_with_the_right_words_is_right() -> None:
 
 def test_another_stage_is_wrong_whatever_it_says() -> None:
     assert judge(FAULT, link("pod-created", "tolerate"), 1.0).problem == "names pod-created, not nodeclaim-created"
-    assert judge(FAULT, {"broken_link": None}, 1.0).problem == "names nothing, not nodeclaim-created"
+    nothing = {"verdict": "autoscaling-failed", "broken_link": None}
+    assert judge(FAULT, nothing, 1.0).problem == "names nothing, not nodeclaim-created"
+
+
+@pytest.mark.parametrize(("said", "shown"), [("void", "void"), ("pass", "pass"), (None, "missing")])
+def test_a_run_that_did_not_find_autoscaling_broken_names_no_fault(said: str | None, shown: str) -> None:
+    document = {**link("nodeclaim-created", "does not tolerate the taint"), "verdict": said}
+    outcome = judge(FAULT, document, 1.0)
+    assert not outcome.right
+    assert outcome.problem == f"the verdict is {shown}"
 
 
 def test_the_right_stage_for_another_reason_is_wrong() -> None:
