@@ -16,7 +16,10 @@ from cluster.faults.rehearse import COMES_UP, Bench, rehearse, try_controls
 from cluster.objects import Manifest
 
 POD = Manifest({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"tolerations": [1]}})
-BROKEN = {"broken_link": {"stage": "pod-created", "reason": "exceeded quota"}}
+BROKEN = {
+    "verdict": "autoscaling-failed",
+    "broken_link": {"stage": "pod-created", "reason": "exceeded quota"},
+}
 WHOLE = {"verdict": "pass", "broken_link": None}
 WHOLE_POD = "lay down [{'tolerations': [1]}]"
 
