@@ -19,7 +19,7 @@ from cluster.commands.rehearse import interrupt_on_signals
 from cluster.errors import Refused
 from cluster.faults import results, situation
 from cluster.faults.catalog import FAULTS, SAMPLE, chosen
-from cluster.faults.fault import Fault, Phase
+from cluster.faults.fault import Fault
 from cluster.faults.lab import benches, versions
 from cluster.faults.outcome import Outcome
 from cluster.faults.rehearse import Bench, rehearse, try_controls
@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a fault of docs/reference/faults.md")
     parser.add_argument("--all", action="store_true", help="every fault; the better part of an hour on two cores")
     parser.add_argument("--sample", action="store_true", help=f"{len(SAMPLE)} of them: {', '.join(SAMPLE)}")
-    parser.add_argument("--controls", type=int, default=0, metavar="N", help="and N runs in which nothing is broken")
+    parser.add_argument(
+        "--controls", type=int, default=0, metavar="N", help="and N runs in which nothing is broken, to the scale-in"
+    )
     parser.add_argument(
         "--speed", type=float, default=40.0, help="seconds of the field in one of the lab (%(default)g)"
     )
@@ -93,8 +95,7 @@ def _outcomes(args: argparse.Namespace, faults: list[Fault]) -> Generator[Outcom
 
     yield from rehearse(faults, open_bench, tell=_tell, seen=seen)
     if args.controls:
-        phases = [Phase.SCALE_IN, *([Phase.DEPLOY] * (args.controls - 1))]
-        yield from try_controls(phases, open_bench, tell=_tell)
+        yield from try_controls(args.controls, open_bench, tell=_tell)
 
 
 def _tell(step: str) -> None:

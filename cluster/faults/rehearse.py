@@ -89,33 +89,35 @@ def try_fault(bench: Bench, fault: Fault, seen: Seen, *, stands: bool = False) -
         return unjudged(fault.name, fault.phase.value, str(error), time.monotonic() - started_s)
 
 
-def try_controls(phases: Sequence[Phase], open_bench: OpenBench, *, tell: Callable[[str], None]) -> Iterator[Outcome]:
-    """The same with nothing broken, once for each of `phases`: whatever is named is a false alarm."""
-    waiting = list(phases)
-    while waiting:
+def try_controls(count: int, open_bench: OpenBench, *, tell: Callable[[str], None]) -> Iterator[Outcome]:
+    """The whole chain with nothing broken, `count` times: whatever is named is a false alarm."""
+    left = count
+    while left:
         with open_bench({}) as bench:
-            yield from _controls_on_one_lab(waiting, bench, tell)
+            for outcome in _controls_on_one_lab(left, bench, tell):
+                left -= 1
+                yield outcome
 
 
-def _controls_on_one_lab(waiting: list[Phase], bench: Bench, tell: Callable[[str], None]) -> Iterator[Outcome]:
-    while waiting:
-        phase = waiting.pop(0)
-        tell(f"{CONTROL}, watched through {phase.value}, {len(waiting)} more to come")
-        yield _control(bench, phase)
+def _controls_on_one_lab(count: int, bench: Bench, tell: Callable[[str], None]) -> Iterator[Outcome]:
+    """As many as the lab is fit for: early where something stays behind."""
+    for more in reversed(range(count)):
+        tell(f"{CONTROL}, watched until it has scaled in again, {more} more to come")
+        yield _control(bench)
         if not _cleared(bench, tell):
             return
 
 
-def _control(bench: Bench, phase: Phase) -> Outcome:
-    started_s = time.monotonic()
+def _control(bench: Bench) -> Outcome:
+    started_s, phase = time.monotonic(), Phase.SCALE_IN.value
     try:
         bench.lay_down(bench.desired)
         verdict = bench.verdict(COMES_UP)
-        if phase is not Phase.DEPLOY and not verdict.get("broken_link"):
-            verdict = bench.verdict(_LOAD[phase])
-        return judge_control(phase.value, verdict, time.monotonic() - started_s)
+        if not verdict.get("broken_link"):
+            verdict = bench.verdict(_LOAD[Phase.SCALE_IN])
+        return judge_control(phase, verdict, time.monotonic() - started_s)
     except ClusterError as error:
-        return unjudged(CONTROL, phase.value, str(error), time.monotonic() - started_s)
+        return unjudged(CONTROL, phase, str(error), time.monotonic() - started_s)
 
 
 def _under(bench: Bench, fault: Fault, seen: Seen, *, stands: bool) -> Mapping[str, Any]:

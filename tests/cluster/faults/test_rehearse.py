@@ -137,23 +137,25 @@ def test_an_edit_that_no_longer_fits_the_manifests_is_wrong_and_not_the_end() ->
     assert tried([stale, fault(name="g")], Diary([BROKEN])) == [("f", False), ("g", True)]
 
 
-def controls(phases: list[Phase], bench: Diary) -> list[bool]:
+def controls(count: int, bench: Diary) -> list[bool]:
     @contextlib.contextmanager
     def open_bench(_: Mapping[str, Any]) -> Iterator[Bench]:
         bench.entries.append("lab")
         yield bench
 
-    return [outcome.right for outcome in try_controls(phases, open_bench, tell=lambda _: None)]
+    return [outcome.right for outcome in try_controls(count, open_bench, tell=lambda _: None)]
 
 
-def test_a_control_that_names_anything_is_a_false_alarm() -> None:
-    bench = Diary([WHOLE, WHOLE, BROKEN])
-    assert controls([Phase.SCALE_IN, Phase.DEPLOY], bench) == [True, False]
-    assert bench.entries.count("clear") == 2
+def test_a_control_is_watched_until_it_has_scaled_in_and_anything_named_is_a_false_alarm() -> None:
+    bench = Diary([WHOLE, WHOLE, WHOLE, BROKEN, BROKEN])
+    assert controls(3, bench) == [True, False, False]  # the last does not even come up, so no load is put on it
+    assert bench.entries.count("watch") == 3
+    assert bench.entries.count("verify") == 2
+    assert bench.entries.count("clear") == 3
     assert bench.entries.count("lab") == 1
 
 
 def test_what_a_control_leaves_behind_gets_the_next_one_a_lab_of_its_own() -> None:
-    bench = Diary([WHOLE, WHOLE], clears=False)
-    assert controls([Phase.DEPLOY, Phase.DEPLOY], bench) == [True, True]
+    bench = Diary([WHOLE] * 4, clears=False)
+    assert controls(2, bench) == [True, True]
     assert bench.entries.count("lab") == 2
