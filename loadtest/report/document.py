@@ -106,9 +106,9 @@ def _traffic(run: Run, measured: Sequence[Record], void: Sequence[str]) -> dict[
 
 def _load_in_words(profile: Profile) -> str:
     if profile.loop == "closed":
-        return " → ".join(f"{stage.users} users for {stage.duration_s:g} s" for stage in profile.stages)
+        return " → ".join(f"{stage.users} users for {round(stage.duration_s, 1):g} s" for stage in profile.stages)
     arrivals = "Poisson" if profile.process == "poisson" else "even"
-    return f"{arrivals} arrivals for {profile.duration_s:g} s in {len(profile.stages)} stages"
+    return f"{arrivals} arrivals for {round(profile.duration_s, 1):g} s in {len(profile.stages)} stages"
 
 
 def _honesty(run: Run, measured: Sequence[Record]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_rehearsal_and_eks_differ_only_in_images_runner_model_object_stores_and_
         "cluster/cold-start-seconds",
         "CHATBOT_RUNNER__KIND", "CHATBOT_MODEL__NAME", "CHATBOT_MODEL__CACHE_DIR", "CHATBOT_NEURON__ARTIFACTS",
         "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S",
-        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S", "RAY_worker_niceness",
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S", "RAY_gcs_rpc_server_reconnect_timeout_s", "RAY_worker_niceness",
     }  # fmt: skip
     configs = [leaves(yaml.safe_load(str(service[".spec.serveConfigV2"]))) for service in services]
     scaling = ".applications[chatbot].deployments[Chat].autoscaling_config."

@@ -42,11 +42,13 @@ def compare(rehearsed: Sequence[Manifest], production: Sequence[Manifest]) -> li
     ]
 
 
-# Seconds where a stack does not write them: Ray's defaults (2.60, serve/config.py and serve/_private/constants.py).
-_SERVE_ENVIRONMENT = {
+# Seconds where a stack does not write them: Ray's defaults (2.60, serve/config.py, serve/_private/constants.py and
+# common/ray_config_def.h).
+_ENVIRONMENT = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": 10.0,
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": 30.0,
     "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": 30.0,
+    "RAY_gcs_rpc_server_reconnect_timeout_s": 60.0,
 }
 _SERVE_SCALING = {"look_back_period_s": 30.0, "upscale_delay_s": 30.0, "downscale_delay_s": 600.0}
 
@@ -54,6 +56,7 @@ _WAITING: dict[str, tuple[str | None, ...]] = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": (_UP, _DOWN),
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": ("replica-drained",),
     "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": ("ray-node-idle",),
+    "RAY_gcs_rpc_server_reconnect_timeout_s": (None,),
     "look_back_period_s": (_UP, _DOWN),
     "upscale_delay_s": (_UP,),
     "downscale_delay_s": (_DOWN,),
@@ -69,7 +72,7 @@ def _read(stack: Sequence[Manifest]) -> Iterator[tuple[str, float]]:
         text(e.get("name")): text(e.get("value"))
         for e in mappings(dig(service.value, *_HEAD_POD, "containers", 0, "env"))
     }
-    for name, usual in _SERVE_ENVIRONMENT.items():
+    for name, usual in _ENVIRONMENT.items():
         yield name, float(environment.get(name, usual))
     scaling = dig(yaml.safe_load(service.get("spec", "serveConfigV2")), *_SCALING) or {}
     for name, usual in _SERVE_SCALING.items():
