@@ -22,16 +22,23 @@ def frozen(names: Sequence[str], ancestor: int) -> Iterator[None]:
     try:
         for name in names:
             pids = [pid for pid in family(ancestor) if pid != ancestor and name in _command_line(pid)]
-            if not pids:
+            now = [pid for pid in pids if _signalled(pid, signal.SIGSTOP)]
+            if not now:
                 raise NotReady(f"No process of the lab is called {name}.")
-            for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
-                stopped.append(pid)
+            stopped += now
         yield
     finally:
         for pid in stopped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+            _signalled(pid, signal.SIGCONT)
+
+
+def _signalled(pid: int, number: signal.Signals) -> bool:
+    """Whether it was still there: a process may end between being listed and being told."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _command_line(pid: int) -> str:

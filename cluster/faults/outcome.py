@@ -19,6 +19,7 @@ class Outcome:
 
     name: str
     phase: str
+    verdict: str  # of the load test; empty where it came to none
     stage: str
     reason: str
     right: bool
@@ -39,8 +40,9 @@ def judge(fault: Fault, verdict: Mapping[str, Any], took_s: float) -> Outcome:
     """Whether the broken link of a verdict document is the one that was broken."""
     link = mapping(verdict.get("broken_link"))
     stage, reason = text(link.get("stage")), text(link.get("reason"))
-    right, problem = _right(fault, text(verdict.get("verdict")), link)
-    return Outcome(fault.name, fault.phase.value, stage, reason, right, took_s, problem)
+    said = text(verdict.get("verdict"))
+    right, problem = _right(fault, said, link)
+    return Outcome(fault.name, fault.phase.value, said, stage, reason, right, took_s, problem)
 
 
 def judge_control(phase: str, verdict: Mapping[str, Any], took_s: float) -> Outcome:
@@ -48,12 +50,12 @@ def judge_control(phase: str, verdict: Mapping[str, Any], took_s: float) -> Outc
     stage, reason = text(dig(verdict, "broken_link", "stage")), text(dig(verdict, "broken_link", "reason"))
     said = text(verdict.get("verdict"))
     problem = f"false alarm: {stage}" if stage else "" if said in _MEASURED else f"the verdict is {said or 'missing'}"
-    return Outcome(CONTROL, phase, stage, reason, not problem, took_s, problem)
+    return Outcome(CONTROL, phase, said, stage, reason, not problem, took_s, problem)
 
 
 def unjudged(name: str, phase: str, why: str, took_s: float) -> Outcome:
     """A run that came to no verdict: counted as wrong."""
-    return Outcome(name, phase, "", "", right=False, took_s=took_s, problem=why)
+    return Outcome(name, phase, "", "", "", right=False, took_s=took_s, problem=why)
 
 
 def _right(fault: Fault, said: str, link: Mapping[str, Any]) -> tuple[bool, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.faults.outcome import CONTROL, Outcome
 
-SCHEMA = "chatbot.faults/v2"
+SCHEMA = "chatbot.faults/v3"
 COMMITTED = Path(__file__).parent / "results.json"
 
 
@@ -68,8 +68,8 @@ class Results:
         return cls(tuple(Series.from_document(value) for value in document["series"]))
 
     def joined(self, newer: Series) -> Results:
-        """With the outcomes of `newer` in place of those of the same fault; the rest keep their dates, as do controls."""
-        again = frozenset(outcome.name for outcome in newer.outcomes) - {CONTROL}
+        """With the outcomes of `newer` in place of those of the same fault, or of the controls; the rest keep their dates."""
+        again = frozenset(outcome.name for outcome in newer.outcomes)
         kept = (series.without(again) for series in self.series)
         return Results(tuple(series for series in (*kept, newer) if series.outcomes))
 

@@ -46,7 +46,7 @@ LAB = (
         "The account's subnets lie in zones that do not offer the type.",
         Phase.DEPLOY,
         scenario={"subnet_zones": ["a", "b"]},
-        verdict=Named("nodeclaim-created", "instance type"),
+        verdict=Named("nodeclaim-created", "instance-type In trn1.2xlarge"),
     ),
     Fault(
         "nodes-never-join",

@@ -33,7 +33,7 @@ NODE_POOL = (
         Phase.DEPLOY,
         _pool(_TYPE, ["m5.2xlarge"]),
         lint="device-not-on-pool",
-        verdict=Named("nodeclaim-created", "instance type"),
+        verdict=Named("nodeclaim-created", "instance-type In m5.2xlarge"),
     ),
     _fault(
         "instance-type-unknown",
@@ -41,7 +41,7 @@ NODE_POOL = (
         Phase.DEPLOY,
         _pool(_TYPE, ["trn1.xlarge"]),
         lint="no-type-admitted",
-        verdict=Named("nodeclaim-created", "instance type"),
+        verdict=Named("nodeclaim-created", "instance-type In trn1.xlarge"),
     ),
     _fault(
         "zone-without-type",
@@ -52,7 +52,7 @@ NODE_POOL = (
             {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1a"]},
         ),
         lint=None,
-        verdict=Named("nodeclaim-created", "instance type"),
+        verdict=Named("nodeclaim-created", "zone In us-east-1a"),
     ),
     _fault(
         "node-class-misspelt",

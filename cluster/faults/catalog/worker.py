@@ -39,7 +39,7 @@ WORKER = (
         _worker("/containers/0/resources/requests/memory", "30Gi"),
         _worker("/containers/0/resources/limits/memory", "30Gi"),
         lint="pod-exceeds-allowed-types",
-        verdict=Named("nodeclaim-created", "instance type"),
+        verdict=Named("nodeclaim-created", "enough resources"),
     ),
     _deploy(
         "device-misnamed",

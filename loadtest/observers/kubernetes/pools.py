@@ -5,6 +5,7 @@ Conditions, reasons and messages are those of Karpenter 1.14 and its AWS provide
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -34,6 +35,13 @@ LAUNCH_FAILED = frozenset({"", "AwaitingReconciliation"})  # a launch that nothi
 BOOT_S = 300.0
 NO_CAPACITY, CAPACITY_S = "InsufficientCapacityError", 180.0  # the claim is gone by then, and tried again
 PLUGIN_S = 60.0
+ZONE = "topology.kubernetes.io/zone"
+# What a node class asks AWS for, by the condition that says whether AWS has it.
+_ASKED = {
+    "AMIsReady": "amiSelectorTerms",
+    "SubnetsReady": "subnetSelectorTerms",
+    "SecurityGroupsReady": "securityGroupSelectorTerms",
+}
 
 
 def unscheduled(snapshot: Snapshot, pod: Object, subject: str, what: str) -> Iterator[Cause]:
@@ -82,13 +90,24 @@ def _pools(snapshot: Snapshot, pod: Object, what: str, suiting: Sequence[Object]
 def _karpenter(snapshot: Snapshot, pod: Object, what: str, suiting: Sequence[Object]) -> Iterator[tuple[str, bool]]:
     for pool in suiting:
         for event in snapshot.about_outside(pool, "NoCompatibleInstanceTypes")[:1]:
-            yield f"NodePool {name(pool)} has no instance type to offer: {told(event)}", _stands(snapshot, event)
+            text = f"NodePool {name(pool)} has no instance type to offer: {told(event)}{_bounds(pool)}"
+            yield text, _stands(snapshot, event)
     failed = [event for event in about(snapshot.events, pod, "FailedScheduling") if _by_karpenter(event)]
     for event in failed[:1]:
-        yield f"No node pool took pending {what}: {_REQUIREMENTS.sub('', told(event))}", _stands(snapshot, event)
+        said = _REQUIREMENTS.sub("", told(event)) + "".join(_bounds(pool) for pool in suiting)
+        yield f"No node pool took pending {what}: {said}", _stands(snapshot, event)
     for event in [event for event in snapshot.recent_warnings(CAPACITY_S) if event.get("reason") == NO_CAPACITY][:1]:
         yield f"EC2 has no capacity: {told(event)}", False
     yield f"No node pool took pending {what}, and Karpenter says nothing of it: does it run?", False
+
+
+def _bounds(pool: Object) -> str:
+    """Which types and zones it is bound to, for whoever sees that none of them does."""
+    wanted = [
+        row for row in rows(dig(pool, "spec", "template", "spec", "requirements")) if row.get("key") in (TYPE, ZONE)
+    ]
+    bounds = [f"{row.get('key')} {row.get('operator')} {', '.join(row.get('values') or ())}" for row in wanted]
+    return f"; NodePool {name(pool)} wants {' and '.join(bounds)}" if bounds else ""
 
 
 def _selector(pod: Object) -> Mapping[str, str]:
@@ -114,13 +133,20 @@ def _unready(snapshot: Snapshot, pool: Object) -> tuple[str, bool]:
     failing = [row for row in rows(dig(node_class, "status", "conditions")) if row.get("status") != "True"]
     telling = [row for row in failing if row.get("type") not in ("Ready", "ValidationSucceeded")] or failing
     telling.sort(key=lambda row: row.get("status") != "False")
-    said = "; ".join(f"{row.get('type')} is {row.get('status')} ({told(row)})" for row in telling[:2])
+    said = "; ".join(
+        f"{row.get('type')} is {row.get('status')} ({told(row)}){_asked(node_class, row)}" for row in telling[:2]
+    )
     if any(row.get("type") == "InstanceProfileReady" for row in telling):
         said += f"; its role is {dig(node_class, 'spec', 'role')}: does it exist, and may Karpenter pass it?"
     said = said or told(condition(pool, "Ready")) or "Karpenter has given it no status"
     since_s = moment_s(condition(pool, "Ready").get("lastTransitionTime")) or created_s(pool) or snapshot.taken_unix_s
     refused = any(row.get("status") == "False" for row in telling) or snapshot.taken_unix_s - since_s > RECONCILED_S
     return f"NodePool {name(pool)} is not ready: EC2NodeClass {wanted}: {said}", refused
+
+
+def _asked(node_class: Object, failing: Object) -> str:
+    field = _ASKED.get(str(failing.get("type")))
+    return f", its {field} are {json.dumps(dig(node_class, 'spec', field))}" if field else ""
 
 
 def _claim(snapshot: Snapshot, claim: Object, pod: Object, subject: str) -> Iterator[Cause]:

@@ -60,9 +60,11 @@ def test_what_was_found_before_an_end_from_outside_is_written_and_the_lab_ends(
 
     def outcomes(*_: object) -> Generator[Outcome, None, None]:
         try:
-            yield Outcome("operator-dead", "deploy", "ray-demand-raised", "operator", right=True, took_s=1.0)
+            yield Outcome(
+                "operator-dead", "deploy", "autoscaling-failed", "ray-demand-raised", "operator", right=True, took_s=1.0
+            )
             signal.raise_signal(number)
-            yield Outcome("never", "deploy", "", "", right=False, took_s=1.0)
+            yield Outcome("never", "deploy", "", "", "", right=False, took_s=1.0)
         finally:
             ended.append("lab")
 

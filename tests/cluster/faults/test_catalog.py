@@ -81,7 +81,7 @@ def test_a_cause_that_nobody_saw_names_no_fault(fault: Fault) -> None:
 @pytest.mark.parametrize("outcome", read().faults.values(), ids=lambda outcome: outcome.name)
 def test_what_is_committed_is_judged_by_the_catalog_as_it_is(outcome: Outcome) -> None:
     (fault,) = chosen([outcome.name])
-    said = {"verdict": "autoscaling-failed", "broken_link": {"stage": outcome.stage, "reason": outcome.reason}}
+    said = {"verdict": outcome.verdict, "broken_link": {"stage": outcome.stage, "reason": outcome.reason}}
     assert judge(fault, said, outcome.took_s).right == outcome.right
 
 

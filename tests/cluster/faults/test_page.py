@@ -15,7 +15,7 @@ FAULTS = (SEEN, SILENT, WRONG, NEVER, LINT)
 
 
 def outcome(name: str, problem: str = "") -> Outcome:
-    return Outcome(name, "deploy", "pod-created", "quota", not problem, 4.0, problem)
+    return Outcome(name, "deploy", "autoscaling-failed", "pod-created", "quota", not problem, 4.0, problem)
 
 
 def test_the_summary_counts_what_was_run_of_what_there_is_and_since_when() -> None:

@@ -7,7 +7,7 @@ from cluster.faults.results import Results, Series, read, write
 
 
 def outcome(name: str, *, right: bool = True) -> Outcome:
-    return Outcome(name, "deploy", "pod-created", "why", right, 1.0)
+    return Outcome(name, "deploy", "autoscaling-failed", "pod-created", "why", right, 1.0)
 
 
 OLD = Series("2026-01-01", {"Ray": "1"}, (outcome("a", right=False), outcome("b"), outcome(CONTROL)))
@@ -17,14 +17,16 @@ NEW = Series("2026-02-02", {"Ray": "2"}, (outcome("a"), outcome(CONTROL, right=F
 def test_a_newer_outcome_takes_the_place_of_the_older_and_the_rest_keep_date_and_versions() -> None:
     joined = Results((OLD,)).joined(NEW)
     assert [(s.date, s.versions["Ray"], [o.name for o in s.outcomes]) for s in joined.series] == [
-        ("2026-01-01", "1", ["b", CONTROL]),
+        ("2026-01-01", "1", ["b"]),
         ("2026-02-02", "2", ["a", CONTROL]),
     ]
     assert joined.faults["a"].right
 
 
-def test_controls_of_all_series_stay() -> None:
-    assert [control.right for control in Results((OLD,)).joined(NEW).controls] == [True, False]
+def test_controls_are_of_the_newest_versions_that_were_tried_with_nothing_broken() -> None:
+    assert [control.right for control in Results((OLD,)).joined(NEW).controls] == [False]
+    faults_only = Series("2026-03-03", {"Ray": "3"}, (outcome("a"),))
+    assert [control.right for control in Results((OLD,)).joined(faults_only).controls] == [True]
 
 
 def test_a_series_of_which_nothing_is_left_goes() -> None:

@@ -75,6 +75,11 @@ def no_subnet(world: World) -> None:
     world.pools[0]["status"]["conditions"] = [condition("Ready", status="False", reason="NodeClassNotReady")]
 
 
+def no_subnet_asked(world: World) -> None:
+    no_subnet(world)
+    world.classes[0] = {**world.classes[0], "spec": {"subnetSelectorTerms": [{"tags": {"of": "another-cluster"}}]}}
+
+
 def no_role(world: World) -> None:
     said = condition(
         "InstanceProfileReady", status="Unknown", reason="AwaitingReconciliation", message="object is awaiting"
@@ -103,6 +108,15 @@ def no_type(world: World) -> None:
     world.events.append(event("Pod", WORKER, "FailedScheduling", said, by="karpenter"))
     text = "NodePool requirements filtered out all compatible available instance types"
     world.outside_events.append(event("NodePool", "trainium-trn1", "NoCompatibleInstanceTypes", text))
+
+
+def no_type_of_these(world: World) -> None:
+    no_type(world)
+    world.pools[0]["spec"]["template"]["spec"]["requirements"] = [
+        {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["trn1.xlarge"]},
+        {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1a", "us-east-1b"]},
+        {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]},
+    ]
 
 
 def no_scheduler(world: World) -> None:
@@ -212,6 +226,14 @@ SITUATIONS: list[tuple[Change, str, str, str]] = [
     (not_tolerated, "nodeclaim-created", "nodeclaim-created", "did not tolerate taint aws.amazon.com/neuron"),
     (not_selected, "nodeclaim-created", "nodeclaim-created", "none gives nodes with no.such/label=true"),
     (no_subnet, "nodeclaim-created", "nodeclaim-created", "SubnetSelector did not match any Subnets"),
+    (no_subnet_asked, "nodeclaim-created", "nodeclaim-created", '), its subnetSelectorTerms are [{"tags": {"of": '),
+    (
+        no_type_of_these,
+        "nodeclaim-created",
+        "nodeclaim-created",
+        "; NodePool trainium-trn1 wants node.kubernetes.io/instance-type In trn1.xlarge and "
+        "topology.kubernetes.io/zone In us-east-1a, us-east-1b",
+    ),
     (no_role, "nodeclaim-created", "nodeclaim-created", "its role is no-such-role"),
     (too_large, "nodeclaim-created", "nodeclaim-created", 'has enough resources, resources={"memory":"30Gi"}; did not'),
     (no_class, "nodeclaim-created", "nodeclaim-created", "there is no EC2NodeClass trainium"),
