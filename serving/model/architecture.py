@@ -6,6 +6,7 @@ network, no biases. Mistral adds a sliding window, which `ModelFolder.longest_co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,24 +36,26 @@ class DecoderShape:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> DecoderShape:
-        """Raises SetupError that names the part of the architecture that is not covered, or the key that is missing."""
+        """Raises SetupError that names the part of the architecture that is not covered, or the key that is missing or wrong."""
         _refuse_what_is_not_covered(config)
-        try:
-            heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
-            return cls(
-                layers=int(config["num_hidden_layers"]),
-                hidden=hidden,
-                intermediate=int(config["intermediate_size"]),
-                heads=heads,
-                kv_heads=int(config.get("num_key_value_heads") or heads),
-                head_dim=int(config.get("head_dim") or hidden // heads),
-                vocabulary=int(config["vocab_size"]),
-                rope_theta=_rope_theta(config),
-                norm_epsilon=float(config["rms_norm_eps"]),
-                tied=bool(config.get("tie_word_embeddings", False)),
+        hidden, heads = _size(config, "hidden_size"), _size(config, "num_attention_heads")
+        kv_heads = _size(config, "num_key_value_heads", default=heads)
+        if heads % kv_heads:
+            raise SetupError(
+                f"config.json: {heads} attention heads cannot share {kv_heads} key and value heads evenly."
             )
-        except KeyError as error:
-            raise SetupError(f"config.json lacks {error}: a Hugging Face Llama or Mistral config has it.") from error
+        return cls(
+            layers=_size(config, "num_hidden_layers"),
+            hidden=hidden,
+            intermediate=_size(config, "intermediate_size"),
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=_size(config, "head_dim", default=hidden // heads),
+            vocabulary=_size(config, "vocab_size"),
+            rope_theta=_rope_theta(config),
+            norm_epsilon=_number(config, "rms_norm_eps"),
+            tied=bool(config.get("tie_word_embeddings", False)),
+        )
 
     def layer_tensors(self, layer: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes [rows out, columns in] of one layer's weights."""
@@ -99,7 +102,8 @@ def _refuse_what_is_not_covered(config: Mapping[str, Any]) -> None:
 
 
 def _not_covered(config: Mapping[str, Any]) -> Iterator[str]:
-    architecture = next(iter(config.get("architectures") or ()), None)
+    listed = config.get("architectures")
+    architecture = listed[0] if isinstance(listed, list) and listed else listed
     if architecture not in ARCHITECTURES:
         yield f"its architecture is {architecture}"
     if config.get("hidden_act", "silu") != "silu":
@@ -107,11 +111,11 @@ def _not_covered(config: Mapping[str, Any]) -> Iterator[str]:
     for key in ("attention_bias", "mlp_bias"):
         if config.get(key):
             yield f"it has biases ({key})"
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope = _object(config, "rope_parameters") or _object(config, "rope_scaling")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
         yield f"it scales its rotary positions (rope scaling '{kind}')"
-    if float(config.get("partial_rotary_factor") or rope.get("partial_rotary_factor") or 1) != 1:
+    if (config.get("partial_rotary_factor") or rope.get("partial_rotary_factor") or 1) != 1:
         yield "it rotates only a part of each head (partial_rotary_factor)"
     if config.get("quantization_config"):
         yield "its checkpoint is quantised already (quantization_config)"
@@ -119,4 +123,37 @@ def _not_covered(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _rope_theta(config: Mapping[str, Any]) -> float:
     """At the top level, or under rope_parameters since transformers 5; 10000 is Hugging Face's default."""
-    return float((config.get("rope_parameters") or {}).get("rope_theta") or config.get("rope_theta") or 10000.0)
+    rope = _object(config, "rope_parameters")
+    return _number(rope if rope.get("rope_theta") is not None else config, "rope_theta", default=10000.0)
+
+
+def _size(config: Mapping[str, Any], key: str, *, default: int | None = None) -> int:
+    """A count. Raises SetupError that names the key."""
+    value = _present(config, key, default)
+    if type(value) is not int or value < 1:
+        raise SetupError(f"config.json: {key} must be a positive whole number, not {value!r}.")
+    return value
+
+
+def _number(config: Mapping[str, Any], key: str, *, default: float | None = None) -> float:
+    """A positive number. Raises SetupError that names the key."""
+    value = _present(config, key, default)
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise SetupError(f"config.json: {key} must be a positive number, not {value!r}.")
+    return float(value)
+
+
+def _object(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object, empty where there is none. Raises SetupError that names the key."""
+    value = config.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise SetupError(f"config.json: {key} must be an object, not {value!r}.")
+    return value
+
+
+def _present(config: Mapping[str, Any], key: str, default: float | None) -> Any:
+    value = config.get(key)
+    value = default if value is None else value
+    if value is None:
+        raise SetupError(f"config.json lacks {key}: a Hugging Face Llama or Mistral config has it.")
+    return value

@@ -111,8 +111,10 @@ def _eos_token_ids(
 ) -> frozenset[int]:
     """Every token that ends an answer: generation_config.json's (else config.json's) and the tokenizer's own."""
     named = _json(path / "generation_config.json", optional=True).get("eos_token_id", config.get("eos_token_id"))
-    ids = set(named if isinstance(named, list) else [] if named is None else [named])
-    ids |= {t["id"] for t in tokenizer.get("added_tokens", ()) if t.get("content") == eos_token}
+    listed = named if isinstance(named, list) else [] if named is None else [named]
+    if not all(type(token_id) is int for token_id in listed):
+        raise SetupError(f"{path}: eos_token_id must be a token's number or a list of them, not {named!r}.")
+    ids = set(listed) | {t["id"] for t in tokenizer.get("added_tokens", ()) if t.get("content") == eos_token}
     if not ids:
         raise SetupError(f"{path}: no end-of-sequence token; name eos_token_id in config.json.")
     return frozenset(ids)
@@ -133,8 +135,7 @@ def _sampling(path: Path) -> SamplingParams:
 def _longest_context(path: Path, config: dict[str, Any]) -> int:
     """The model's positions; a sliding window shortens them, since within the window both kinds of attention agree."""
     positions = _positive(path, config, "max_position_embeddings")
-    window = config.get("sliding_window")
-    return min(positions, int(window)) if window else positions
+    return min(positions, _positive(path, config, "sliding_window")) if config.get("sliding_window") else positions
 
 
 def _positive(path: Path, config: dict[str, Any], key: str) -> int:

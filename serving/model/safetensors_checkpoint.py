@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,9 @@ def shards(folder: Path) -> list[Path]:
     """
     if (folder / INDEX).is_file():
         weight_map = _object(folder / INDEX).get("weight_map")
-        if not isinstance(weight_map, dict):
-            raise SetupError(f"{folder / INDEX} lacks weight_map: fetch the checkpoint again.")
-        found = [folder / str(name) for name in sorted(set(weight_map.values()))]
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise SetupError(f"{folder / INDEX} lacks a weight_map of file names: fetch the checkpoint again.")
+        found = [folder / name for name in sorted(set(weight_map.values()))]
     elif (folder / "model.safetensors").is_file():
         found = [folder / "model.safetensors"]
     else:
@@ -92,17 +93,30 @@ def _header(shard: Path) -> dict[str, _Stored]:
             raise SetupError(f"{shard} is not a safetensors file or is truncated: fetch it again.")
         try:
             table = json.loads(file.read(length))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SetupError(f"{shard} has a damaged header: fetch it again.") from error
+    if not isinstance(table, dict):
+        raise SetupError(f"{shard} has a damaged header: fetch it again.")
     table.pop("__metadata__", None)
     return {name: _stored(shard, name, entry, 8 + length, size) for name, entry in table.items()}
 
 
-def _stored(shard: Path, name: str, entry: Mapping[str, Any], data: int, size: int) -> _Stored:
-    begin, end = (data + int(offset) for offset in entry["data_offsets"])
-    dtype, shape = str(entry["dtype"]), tuple(int(n) for n in entry["shape"])
+def _stored(shard: Path, name: str, entry: Any, data: int, size: int) -> _Stored:
+    """One entry of the table, whose data begins at byte `data` of a shard of `size` bytes."""
+    fields = entry if isinstance(entry, dict) else {}
+    dtype, offsets, shape = fields.get("dtype"), _sizes(fields.get("data_offsets")), _sizes(fields.get("shape"))
+    if not isinstance(dtype, str) or shape is None or offsets is None or len(offsets) != 2:
+        raise SetupError(f"{shard} has a damaged header at {name}: fetch it again.")
     if dtype not in _DTYPES:
         raise SetupError(f"{shard}: {name} is stored as {dtype}; only BF16, F16 and F32 are supported.")
-    if end > size or end - begin != int(np.prod(shape)) * _DTYPES[dtype].itemsize:
+    begin, end = (data + offset for offset in offsets)
+    if end > size or end - begin != math.prod(shape) * _DTYPES[dtype].itemsize:
         raise SetupError(f"{shard} is truncated or damaged at {name}: fetch it again.")
     return _Stored(shard, dtype, shape, begin, end)
+
+
+def _sizes(entry: object) -> tuple[int, ...] | None:
+    """A list of whole numbers that count something; None for anything else."""
+    if isinstance(entry, list) and all(type(number) is int and number >= 0 for number in entry):
+        return tuple(entry)
+    return None

@@ -35,6 +35,28 @@ def test_a_missing_key_is_named(key: str) -> None:
         DecoderShape.from_config({k: v for k, v in CONFIG.items() if k != key})
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"num_attention_heads": "x"}, "num_attention_heads must be a positive whole number, not 'x'"),
+        ({"num_attention_heads": 0}, "num_attention_heads must be a positive whole number, not 0"),
+        ({"hidden_size": [64]}, "hidden_size"),
+        ({"hidden_size": 64.5}, "hidden_size"),
+        ({"num_hidden_layers": True}, "num_hidden_layers"),
+        ({"num_key_value_heads": 3}, "4 attention heads cannot share 3 key and value heads"),
+        ({"rms_norm_eps": "tiny"}, "rms_norm_eps must be a positive number, not 'tiny'"),
+        ({"rope_theta": -1}, "rope_theta"),
+        ({"rope_parameters": "default"}, "rope_parameters must be an object"),
+        ({"rope_scaling": [1]}, "rope_scaling must be an object"),
+        ({"partial_rotary_factor": "x"}, "partial_rotary_factor"),
+        ({"architectures": 5}, "architecture is 5"),
+    ],
+)
+def test_a_wrong_value_is_named(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(SetupError, match=named):
+        DecoderShape.from_config({**CONFIG, **change})
+
+
 def test_defaults_are_hugging_faces() -> None:
     config = {k: v for k, v in CONFIG.items() if k not in ("num_key_value_heads", "rope_theta", "tie_word_embeddings")}
     shape = DecoderShape.from_config({**config, "rope_scaling": {"rope_type": "default"}})

@@ -73,6 +73,16 @@ def test_a_sliding_window_shortens_the_context_to_where_it_changes_nothing(
     assert ModelFolder.open(folder).longest_context == longest
 
 
+@pytest.mark.parametrize(
+    ("change_of_config", "named"),
+    [({"sliding_window": "wide"}, "sliding_window"), ({"eos_token_id": "</s>"}, "eos_token_id"), ({"eos_token_id": [[2]]}, "eos_token_id")],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_named(folder: Path, change_of_config: dict[str, Any], named: str) -> None:
+    change(folder / "config.json", **change_of_config)
+    with pytest.raises(SetupError, match=f"{named} must be"):
+        ModelFolder.open(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()

@@ -42,6 +42,33 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes) -> None
         SafetensorsCheckpoint(tmp_path)
 
 
+_WHOLE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [1],
+        {"w": {}},
+        {"w": [1]},
+        {"w": {**_WHOLE, "data_offsets": ["a", "b"]}},
+        {"w": {**_WHOLE, "data_offsets": [0, 2, 4]}},
+        {"w": {**_WHOLE, "data_offsets": [-8, -4]}},
+        {"w": {**_WHOLE, "data_offsets": None}},
+        {"w": {**_WHOLE, "shape": "1"}},
+        {"w": {**_WHOLE, "shape": [1.5]}},
+        {"w": {**_WHOLE, "dtype": None}},
+    ],
+    ids=str,
+)
+def test_a_header_that_makes_no_sense_is_one_sentence(tmp_path: Path, header: object) -> None:
+    checkpoints.write(tmp_path)
+    table = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(table).to_bytes(8, "little") + table + bytes(8))
+    with pytest.raises(SetupError, match=r"model.safetensors has a damaged header.*: fetch it again\.$"):
+        SafetensorsCheckpoint(tmp_path)
+
+
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     checkpoints.write(tmp_path, shards=3)
     (tmp_path / "model-00002-of-00003.safetensors").unlink()
@@ -53,6 +80,14 @@ def test_shards_without_an_index_are_refused(tmp_path: Path) -> None:
     checkpoints.write(tmp_path, shards=2)
     (tmp_path / INDEX).unlink()
     with pytest.raises(SetupError, match="fetch the index too"):
+        SafetensorsCheckpoint(tmp_path)
+
+
+@pytest.mark.parametrize("weight_map", [None, ["a"], {"w": 1, "v": "model.safetensors"}, {"w": ["model.safetensors"]}])
+def test_an_index_that_names_no_files_is_one_sentence(tmp_path: Path, weight_map: object) -> None:
+    checkpoints.write(tmp_path, shards=2)
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(SetupError, match="lacks a weight_map of file names: fetch"):
         SafetensorsCheckpoint(tmp_path)
 
 
