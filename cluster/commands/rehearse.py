@@ -58,7 +58,7 @@ def as_text(rehearsed: Rehearsal) -> str:
     lines += [f"  {'in all':<14}{sum(phase.seconds for phase in rehearsed.phases):7.1f} s", ""]
     lines += rehearsed.locust
     lines += [
-        f"memory  {rehearsed.memory_peak_bytes / _MIB:.0f} MiB at its highest, of all processes of the lab together",
+        f"memory  {rehearsed.memory_peak_bytes / _MIB:.0f} MiB at its highest, of the lab, the load test and this command together",
         f"report  {rehearsed.report / 'report.html' if rehearsed.report else 'none'}",
         f"verdict {rehearsed.verdict}{f': {rehearsed.failure}' if rehearsed.failure else ''}",
     ]

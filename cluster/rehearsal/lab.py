@@ -97,7 +97,7 @@ class Lab:
         if listener is None:
             raise Refused(_taken())
         with listener:
-            self._sweep()
+            self._sweep()  # groups that stay are of no harm to a new lab
             self.logs.mkdir(parents=True)
             with socket.create_server((LOOPBACK, 0)) as api, socket.create_server((LOOPBACK, 0)) as chat:
                 process = self._process = self._start(built, environment, scenario, listener, api, chat)
@@ -142,7 +142,7 @@ class Lab:
         """End it, its components in reverse order, and remove its folder. Idempotent.
 
         Raises Refused where the machine's lab has another home, control.Silent where one does not answer that this process
-        has not started.
+        has not started, ClusterError where something of it cannot be removed.
         """
         try:
             answer = control.ask("status", timeout_s=STOP_TIMEOUT_S)  # also of one that is starting, when it has
@@ -158,7 +158,8 @@ class Lab:
         self._let_go()
         if self._process is not None:
             _wait_for_end(self._process)
-        self._sweep()
+        if left := self._sweep():
+            raise ClusterError(f"The lab has ended, and {', '.join(map(str, left))} could not be removed.")
 
     def _start(
         self,
@@ -232,11 +233,20 @@ class Lab:
             os.close(self._lifeline)
             self._lifeline = None
 
-    def _sweep(self) -> None:
-        """Remove what a lab leaves that the kernel does not end with it: its folder and its memory groups."""
-        shutil.rmtree(self.home, ignore_errors=True)
-        for hierarchy in (_CGROUPS / "memory", _CGROUPS):  # of either version
-            cgroup.Cgroups(hierarchy / cgroup.FOLDER, is_v2=hierarchy == _CGROUPS).remove()
+    def _sweep(self) -> list[Path]:
+        """Remove what a lab leaves that the kernel does not end with it: its folder and its memory groups.
+
+        Returns the groups that stay. Raises ClusterError where the folder does.
+        """
+        try:
+            shutil.rmtree(self.home)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise ClusterError(f"{self.home} cannot be removed: {error}") from error
+        hierarchies = ((_CGROUPS / "memory", False), (_CGROUPS, True))  # of either version
+        groups = (cgroup.Cgroups(root / cgroup.FOLDER, is_v2=is_v2) for root, is_v2 in hierarchies)
+        return [path for group in groups for path in group.remove()]
 
 
 def _taken() -> str:

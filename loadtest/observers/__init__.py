@@ -70,6 +70,7 @@ class Machine:
     from_s: float
     until_s: float | None = None  # None: it is still there
     usd_per_h: float | None = None  # None: its price is not known
+    pods: tuple[str, ...] = ()  # the chatbot's that were bound to its node, in that order
 
 
 @dataclass(frozen=True, slots=True)

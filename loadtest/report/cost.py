@@ -84,7 +84,7 @@ def _seconds(machine: Machine, until_s: float) -> float:
 
 def _row(machine: Machine, until_s: float) -> dict[str, Any]:
     usd = None if machine.usd_per_h is None else _seconds(machine, until_s) * machine.usd_per_h / 3600
-    return {**asdict(machine), "usd": usd}
+    return {**asdict(machine), "pods": list(machine.pods), "usd": usd}
 
 
 def node_seconds(samples: Sequence[Sample], name: str, *, until_s: float) -> float:

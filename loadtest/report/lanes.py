@@ -70,6 +70,9 @@ def machines(document: Mapping[str, Any]) -> list[Row]:
         end_s = until_s if machine["until_s"] is None else machine["until_s"]
         usd = "" if machine["usd"] is None else f", {machine['usd']:.4f} USD in this run"
         title = f"{machine['name']}: {machine['instance_type']} from {machine['from_s']:.1f} s, {end_s - machine['from_s']:.1f} s{usd}"
+        title += (
+            f"; it carried {', '.join(machine['pods'])}" if machine["pods"] else "; it carried no pod of the chatbot"
+        )
         bar = Bar(machine["from_s"], end_s, "seg-machine", "", title)
         rows.append(Row(f"{machine['name']} ({machine['instance_type'] or 'type not known'}{usd})", (bar,)))
     return rows

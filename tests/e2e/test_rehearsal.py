@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,9 +14,10 @@ from typing import Any
 import pytest
 
 from cluster.errors import Refused
-from cluster.rehearsal import build
+from cluster.rehearsal import build, control
 from cluster.rehearsal.namespaces import refuse_without_namespaces
 from cluster.settings import from_environment
+from tests.support.traces import traces
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.ray, pytest.mark.timeout(1800)]
 
@@ -38,19 +41,50 @@ def cluster(*arguments: str) -> tuple[int, Any]:
 
 
 def test_the_whole_chain_passes_and_nothing_of_it_is_left(tmp_path: Path) -> None:
+    before = traces()
     code, found = cluster("rehearse", "--reports", str(tmp_path))
     assert (code, found["verdict"], found["failure"]) == (0, "pass", None)
     assert found["memory_peak_bytes"] < 12 * 1024**3
     assert any("/v1/chat/completions" in line for line in found["locust"])
     report = json.loads((Path(found["report"]) / "report.json").read_text())
     assert report["verdict"] == "pass"
-    reached = [
-        {stage["name"] for stage in chain["stages"] if stage["status"] == "reached"} for chain in report["scale_out"]
-    ]
-    assert len(reached) == 2
-    assert all(
-        {"nodeclaim-created", "device-advertised", "model-loaded", "first-token"} <= stages for stages in reached
+    assert len(report["scale_out"]) == len(report["scale_in"]) == 2
+    chains = [*report["scale_out"], *report["scale_in"]]
+    missing = {
+        stage["name"] for chain in chains for stage in chain["stages"] if stage["status"] in ("missing", "skipped")
+    }
+    assert not missing
+    assert report["replicas"]["nodes_launched"] == report["replicas"]["observed"] - report["replicas"]["before"] == 2
+    carried = sorted(
+        (machine["pool"], len(machine["pods"]), "-head-" in machine["pods"][0])
+        for machine in report["cost"]["machines"]
     )
+    assert carried == [("trainium-trn1", 1, False)] * 3 + [("x86-cpu-karpenter", 1, True)]
+    assert traces() - before == frozenset()
+    assert_no_files()
+
+
+def test_a_rehearsal_that_is_killed_leaves_nothing_that_runs_and_its_files_go_with_the_next(tmp_path: Path) -> None:
+    before = traces()
+    command = [sys.executable, "-m", "cluster", "rehearse", "--reports", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as rehearsal:
+        assert rehearsal.stderr is not None
+        assert any("Asking it something" in line for line in rehearsal.stderr)  # head and worker run
+        supervisor = control.holder()
+        assert supervisor is not None
+        handle = os.pidfd_open(supervisor)
+        rehearsal.kill()
+    try:
+        assert select.select([handle], [], [], 60)[0], "the lab goes on without whoever started it"
+    finally:
+        os.close(handle)
+    assert {trace for trace in traces() - before if not trace.startswith("group ")} == set()
+    subprocess.run([sys.executable, "-m", "cluster", "rehearsal", "down"], cwd=ROOT, check=True)
+    assert traces() - before == frozenset()
+    assert_no_files()
+
+
+def assert_no_files() -> None:
     settings = from_environment()
     assert not (settings.cache_dir / "rehearsal" / "lab").exists()
     assert not (settings.cache_dir / "rehearsal" / "state.json").exists()

@@ -1,4 +1,4 @@
-"""How much memory a process and everything below it holds, at its highest: proportional set sizes, so nothing counts twice."""
+"""How much memory processes and everything below them hold, at its highest: proportional set sizes, so nothing counts twice."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ _KIB = 1024
 
 
 class Peak:
-    """A context manager: watches while the block runs; `peak_bytes` afterwards, and so far."""
+    """A context manager: watches these processes and their descendants while the block runs; `peak_bytes` so far.
 
-    def __init__(self, pid: int, *, proc: Path = PROC, interval_s: float = INTERVAL_S) -> None:
+    Raises at its end what kept it from looking.
+    """
+
+    def __init__(self, *pids: int, proc: Path = PROC, interval_s: float = INTERVAL_S) -> None:
         self.peak_bytes = 0
-        self._pid = pid
+        self._pids = pids
+        self._failed: Exception | None = None
         self._proc = proc
         self._interval_s = interval_s
         self._over = threading.Event()
@@ -25,9 +29,8 @@ class Peak:
 
     def look(self) -> None:
         """Take one sample."""
-        self.peak_bytes = max(
-            self.peak_bytes, sum(pss_bytes(self._proc, pid) for pid in family(self._pid, proc=self._proc))
-        )
+        everyone = {pid for ancestor in self._pids for pid in family(ancestor, proc=self._proc)}
+        self.peak_bytes = max(self.peak_bytes, sum(pss_bytes(self._proc, pid) for pid in everyone))
 
     def __enter__(self) -> Peak:
         self._thread.start()
@@ -36,10 +39,15 @@ class Peak:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._over.set()
         self._thread.join()
+        if self._failed is not None and error is None:
+            raise self._failed
 
     def _watch(self) -> None:
-        while not self._over.wait(self._interval_s):
-            self.look()
+        try:
+            while not self._over.wait(self._interval_s):
+                self.look()
+        except Exception as failed:  # noqa: BLE001 - raised again where the block ends, with its figure
+            self._failed = failed
 
 
 def pss_bytes(proc: Path, pid: int) -> int:

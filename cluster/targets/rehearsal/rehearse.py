@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -93,7 +94,7 @@ class Rehearsal:
         """Everything between the lab's start and its end. A phase that fails is told in `failure`, not raised."""
         target = rehearsal.open_target(self.settings, self.tell, Options())
         lab = rehearsal.running(self.settings)
-        with Peak(lab.pid) as peak:
+        with Peak(lab.pid, os.getpid()) as peak:  # the load test is ours, not the lab's
             try:
                 with self.phase("deploy"):
                     target.up()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from loadtest.observers import Machine, Sample
-from loadtest.observers.kubernetes.objects import created_s, labels, name
+from loadtest.observers.kubernetes.objects import created_s, dig, labels, name
 from loadtest.observers.kubernetes.snapshot import POOL, TYPE, Snapshot
 
 
@@ -26,10 +27,11 @@ class Machines:
                 continue  # others' machines are not this run's money
             kind = labels(claim).get(TYPE, "")
             known = self._seen.get(name(claim))
-            if known is None or known.instance_type != kind:
+            if known is None or known.instance_type != kind:  # a claim is made before its type is chosen
                 from_s = created_s(claim) or snapshot.taken_unix_s
                 pool = labels(claim).get(POOL, "")
-                self._seen[name(claim)] = Machine(name(claim), kind, pool, from_s, None, self._usd_per_h.get(kind))
+                known = Machine(name(claim), kind, pool, from_s, None, self._usd_per_h.get(kind))
+            self._seen[name(claim)] = replace(known, pods=_pods(snapshot, dig(claim, "status", "nodeName"), known.pods))
         for machine in self._seen.values():
             if machine.name not in there and machine.until_s is None:
                 self._seen[machine.name] = replace(machine, until_s=snapshot.taken_unix_s)
@@ -43,3 +45,9 @@ class Machines:
         if self._usd_per_h:
             rate = sum(m.usd_per_h or 0.0 for m in self._seen.values() if m.until_s is None)
             yield Sample("usd_per_hour", now_s, rate)
+
+
+def _pods(snapshot: Snapshot, node: Any, before: tuple[str, ...]) -> tuple[str, ...]:
+    """With the head's and workers' pods that are bound to the node by now."""
+    bound = [name(pod) for pod in (*snapshot.heads, *snapshot.workers) if node and dig(pod, "spec", "nodeName") == node]
+    return (*before, *(pod for pod in bound if pod not in before))

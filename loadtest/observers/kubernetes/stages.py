@@ -110,14 +110,14 @@ def gone(before: Snapshot, after: Snapshot, worker_nodes: Set[str]) -> Iterator[
 
 def idle(snapshot: Snapshot) -> Iterator[Reached]:
     """Workers that the autoscaler gives back; when KubeRay has deleted one already, that was the latest instant of it."""
-    leaving = snapshot.leaving()
-    for pod in snapshot.workers:
+    deleted = {name(pod): pod for pod in snapshot.workers if dig(pod, "metadata", "deletionTimestamp")}
+    for worker, pod in deleted.items():
+        grace_s = float(dig(pod, "metadata", "deletionGracePeriodSeconds") or 0)
         deleted_s = moment_s(dig(pod, "metadata", "deletionTimestamp"))
-        if deleted_s is not None:
-            grace_s = float(dig(pod, "metadata", "deletionGracePeriodSeconds") or 0)
-            yield Reached("ray-node-idle", f"pod:{name(pod)}", deleted_s - grace_s, "its pod is being deleted")
-        elif name(pod) in leaving:
-            yield Reached("ray-node-idle", f"pod:{name(pod)}", None, "in workersToDelete")
+        since_s = None if deleted_s is None else deleted_s - grace_s
+        yield Reached("ray-node-idle", f"pod:{worker}", since_s, "its pod is being deleted")
+    for worker in sorted(snapshot.leaving() - deleted.keys()):  # its pod may have gone between two looks
+        yield Reached("ray-node-idle", f"pod:{worker}", None, "in workersToDelete")
 
 
 def emptied(snapshot: Snapshot) -> Iterator[Reached]:

@@ -69,11 +69,19 @@ class Cgroups:
                 raise
         return group
 
-    def remove(self) -> None:
-        """With every group that is left."""
-        for path in (*self.parent.glob("*/"), self.parent):
-            with contextlib.suppress(OSError):  # still in use: its processes are being ended
-                path.rmdir()
+    def remove(self) -> list[Path]:
+        """With every group that is left; those that do not go, because processes are in them."""
+        return [path for path in (*self.parent.glob("*/"), self.parent) if not _removed(path)]
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def find(root: Path = _ROOT) -> Cgroups | None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from cluster.targets.rehearsal.memory import Peak, pss_bytes
 
 
@@ -24,6 +26,21 @@ def test_the_peak_is_of_the_whole_family_and_of_nobody_else(tmp_path: Path) -> N
     process(tmp_path, 12, 11, 1)
     peak.look()
     assert peak.peak_bytes == 123 * 1024
+
+
+def test_families_that_overlap_count_once(tmp_path: Path) -> None:
+    process(tmp_path, 10, 1, 100)
+    process(tmp_path, 11, 10, 20)
+    process(tmp_path, 20, 1, 3)
+    peak = Peak(11, 10, 20, proc=tmp_path)
+    peak.look()
+    assert peak.peak_bytes == 123 * 1024
+
+
+def test_a_watch_that_failed_says_so_instead_of_a_figure(tmp_path: Path) -> None:
+    peak = Peak(1, proc=tmp_path / "nowhere", interval_s=0.001)
+    with pytest.raises(FileNotFoundError), peak:
+        peak._thread.join()
 
 
 def test_what_has_ended_holds_nothing(tmp_path: Path) -> None:

@@ -231,8 +231,10 @@ SITUATIONS: list[tuple[Change, str, str, str]] = [
         no_type_of_these,
         "nodeclaim-created",
         "nodeclaim-created",
-        "; NodePool trainium-trn1 wants node.kubernetes.io/instance-type In trn1.xlarge and "
-        "topology.kubernetes.io/zone In us-east-1a, us-east-1b",
+        (
+            "; NodePool trainium-trn1 wants node.kubernetes.io/instance-type In trn1.xlarge and "
+            "topology.kubernetes.io/zone In us-east-1a, us-east-1b"
+        ),
     ),
     (no_role, "nodeclaim-created", "nodeclaim-created", "its role is no-such-role"),
     (too_large, "nodeclaim-created", "nodeclaim-created", 'has enough resources, resources={"memory":"30Gi"}; did not'),

@@ -12,7 +12,7 @@ from loadtest.observers.kubernetes import instant
 from loadtest.observers.watched import Watched
 from loadtest.timeline import Chain
 from tests.support import cluster_objects
-from tests.support.cluster_objects import CLAIM, DEVICE, NODE, ORDER, WORKER, World, ray_cluster, stamp
+from tests.support.cluster_objects import CLAIM, DEVICE, HEAD, NODE, ORDER, WORKER, World, ray_cluster, stamp
 from tests.support.cluster_watching import Watching
 from tests.support.load_profiles import record
 
@@ -141,6 +141,20 @@ def test_scale_in_is_followed_from_the_autoscalers_word_to_the_machines_end() ->
     ]
 
 
+def test_a_pod_that_goes_between_two_looks_was_given_back_if_ray_says_so() -> None:
+    watching = Watching(World(), from_deploy=False)
+    watching.look(100.0)
+    gone = World()
+    gone.pods = [pod for pod in gone.pods if pod["metadata"]["name"] != WORKER]
+    watching.look(101.0, gone)  # evicted, or its machine died
+    gone.clusters[0]["spec"]["workerGroupSpecs"][0]["scaleStrategy"] = {"workersToDelete": [WORKER]}
+    events = [(e.stage, e.at_s) for e in watching.look(102.0, gone).events if e.source == "kubernetes"]
+    assert [event for event in events if event[0] in ("ray-node-idle", "pod-deleted")] == [
+        ("pod-deleted", 101.0),
+        ("ray-node-idle", 102.0),
+    ]
+
+
 def test_the_replica_that_goes_may_be_one_that_ran_before_the_load() -> None:
     seen = scaled_in()
     drained = Event("replica-drained", 105.0, "serve", "replica:one")
@@ -168,9 +182,9 @@ def test_figures_count_the_workers_machines_and_what_all_of_them_cost() -> None:
     assert seen.last("nodes_total") == seen.last("nodes_ready") == 1
     assert seen.last("pods_pending") == 0
     assert seen.last("usd_per_hour") == pytest.approx(1.42875)
-    assert [(machine.name, machine.instance_type) for machine in seen.machines] == [
-        ("x86-cpu-karpenter-h1", "c5.large"),
-        (CLAIM, "trn1.2xlarge"),
+    assert [(machine.name, machine.instance_type, machine.pods) for machine in seen.machines] == [
+        ("x86-cpu-karpenter-h1", "c5.large", (HEAD,)),
+        (CLAIM, "trn1.2xlarge", (WORKER,)),
     ]
 
 
@@ -181,6 +195,7 @@ def test_without_prices_there_is_no_figure_of_money() -> None:
 def test_a_machine_that_is_gone_keeps_its_lifetime() -> None:
     machine = next(machine for machine in scaled_in().machines if machine.name == CLAIM)
     assert (machine.from_s, machine.until_s) == (2.0, 130.0)
+    assert machine.pods == (WORKER,)
 
 
 def test_a_cluster_without_karpenter_has_no_claims_in_its_chain() -> None:
