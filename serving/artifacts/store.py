@@ -73,6 +73,19 @@ class Store:
         except (obstore.exceptions.BaseError, OSError) as error:
             raise self._failed("write", path, error) from error
 
+    def delete(self, path: str) -> None:
+        """Remove one file; nothing where it is not there."""
+        import obstore
+
+        if self.size(path) is None:  # a bucket that may be written but not deleted from serves for a first push
+            return
+        try:
+            obstore.delete(self._store, path)
+        except FileNotFoundError:  # another push was faster
+            return
+        except obstore.exceptions.BaseError as error:
+            raise self._failed("delete", path, error) from error
+
     def _get(self, path: str) -> bytes | None:
         import obstore
 

@@ -1,8 +1,14 @@
-"""Move artifacts: several files at once, each checked; an interrupted transfer goes on where it ended."""
+"""Move artifacts: several files at once, each checked; an interrupted transfer goes on where it ended.
+
+What lies at the other end is judged by its bytes and by nothing else: a pull compares the folder's, a push reads the store's
+back. So both resume without notes of how far they came, mend what was damaged, and can be run twice at once. A pull goes on
+within a file, a push with the files that are not there whole.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,29 +39,29 @@ class Transfer:
 
 
 def push(folder: Path, store: Store, *, workers: int, progress: Progress = silent) -> Transfer:
-    """Bring the artifacts in `folder` to `store`: what is not there already, and the manifest last.
+    """Bring the artifacts in `folder` to `store`: what is not there intact, and the manifest last.
 
-    Raises SetupError when a file is not what the manifest says, or cannot be written.
+    Whatever the store holds of the right size is read and compared. Until all has arrived there is no manifest, so nobody
+    takes new files for old ones. Raises SetupError when a file is not what the manifest says, or cannot be written.
     """
     manifest = manifests.read(folder)
     _check_intact(folder, manifest, workers=workers, progress=progress)
-    there = store.manifest()
-    known = set() if there is None else set(there.files)
-    done, counter = Transfer(), _Counter("pushing", manifest, progress)
+    intact = _intact_in(store, manifest, workers=workers, progress=progress)
+    missing = [entry for entry in manifest.files if entry not in intact]
+    done, counter = Transfer(kept=[entry.path for entry in intact]), _Counter("pushing", manifest, progress)
+    counter.add(sum(entry.bytes for entry in intact))
 
     def send(entry: Entry) -> None:
-        if entry in known and store.size(entry.path) == entry.bytes:
-            done.kept.append(entry.path)
-        else:
-            store.put(entry.path, folder / entry.path)
-            if store.size(entry.path) != entry.bytes:
-                raise SetupError(f"{store.url}: {entry.path} arrived with another size; push again.")
-            done.moved.append(entry.path)
+        store.put(entry.path, folder / entry.path)
+        if store.size(entry.path) != entry.bytes:
+            raise SetupError(f"{store.url}: {entry.path} arrived with another size; push again.")
+        done.moved.append(entry.path)
         counter.add(entry.bytes)
 
-    _each(send, manifest.files, workers=workers)
-    if there != manifest:
-        store.put(NAME, manifest.encode())
+    if missing:
+        store.delete(NAME)
+    _each(send, missing, workers=workers)
+    store.put(NAME, manifest.encode())
     return done
 
 
@@ -98,6 +104,26 @@ def damaged(folder: Path, manifest: Manifest, *, workers: int, progress: Progres
 
     _each(check, manifest.files, workers=workers)
     return sorted(found)
+
+
+def _intact_in(store: Store, manifest: Manifest, *, workers: int, progress: Progress) -> list[Entry]:
+    """The files of `manifest` that `store` holds unchanged, in its order; reads those whose size is right."""
+    found: set[Entry] = set()
+    counter = _Counter("comparing", manifest, progress)
+
+    def compare(entry: Entry) -> None:
+        if store.size(entry.path) != entry.bytes:
+            counter.add(entry.bytes)
+            return
+        digest = hashlib.sha256()
+        for block in store.parts(entry, start=0):
+            digest.update(block)
+            counter.add(len(block))
+        if digest.hexdigest() == entry.sha256:
+            found.add(entry)
+
+    _each(compare, manifest.files, workers=workers)
+    return [entry for entry in manifest.files if entry in found]
 
 
 def _fetch(store: Store, folder: Path, entry: Entry, counter: _Counter) -> None:

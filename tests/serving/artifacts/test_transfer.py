@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,14 +52,20 @@ def test_a_flipped_byte_is_found_and_only_that_file_is_fetched_again(
     assert _same(made, node)
 
 
-def test_a_flipped_byte_in_the_store_is_never_taken(made: Path, tmp_path: Path) -> None:
-    there = Store(str(tmp_path / "store"))
+def test_a_flipped_byte_in_the_store_is_never_taken_and_pushing_again_mends_it(
+    made: Path, store_url: str, tmp_path: Path
+) -> None:
+    there = Store(store_url)
     push(made, there, workers=3)
-    (tmp_path / "store" / ALL[0]).write_bytes(bytes(1000))
+    there.put(ALL[0], bytes(1000))
     with pytest.raises(SetupError, match=r"graphs/a\.neff is not what its manifest says"):
         pull(there, tmp_path / "node", workers=3)
     assert not (tmp_path / "node" / ALL[0]).exists()
     assert not (tmp_path / "node" / NAME).exists()
+    done = push(made, there, workers=3)
+    assert (done.moved, sorted(done.kept)) == (ALL[:1], ALL[1:])
+    pull(there, tmp_path / "node", workers=3)
+    assert _same(made, tmp_path / "node")
 
 
 def test_artifacts_that_changed_since_they_were_compiled_are_not_pushed(made: Path, tmp_path: Path) -> None:
@@ -116,6 +124,77 @@ def test_two_replicas_at_once_fetch_each_file_once(
     assert _same(made, tmp_path / "node")
 
 
+def _cut_before(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wire is cut when `path` is to be sent, once."""
+    put = Store.put
+
+    def cut(self: Store, name: str, content: Path | bytes) -> None:
+        if name == path:
+            monkeypatch.setattr(Store, "put", put)
+            raise SetupError("the wire was cut")
+        put(self, name, content)
+
+    monkeypatch.setattr(Store, "put", cut)
+
+
+def test_an_interrupted_push_goes_on_with_what_is_not_there(
+    made: Path, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = Store(store_url)
+    _cut_before(ALL[2], monkeypatch)
+    with pytest.raises(SetupError, match="cut"):
+        push(made, there, workers=1)
+    assert there.manifest() is None
+    done = push(made, there, workers=1)
+    assert (done.moved, done.kept) == (ALL[2:], ALL[:2])
+    pull(there, tmp_path / "node", workers=3)
+    assert _same(made, tmp_path / "node")
+
+
+def _others(made: Path, folder: Path) -> Path:
+    """Artifacts whose first file has another content of the same size."""
+    shutil.copytree(made, folder)
+    (folder / ALL[0]).write_bytes(bytes(1000))
+    (folder / NAME).write_bytes(manifest.describe(folder, {"slots": "16"}).encode())
+    return folder
+
+
+def test_while_others_take_their_place_artifacts_are_absent_and_never_a_mixture(
+    made: Path, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, others = Store(store_url), _others(made, tmp_path / "others")
+    push(made, there, workers=1)
+    _cut_before(NAME, monkeypatch)
+    with pytest.raises(SetupError, match="cut"):
+        push(others, there, workers=1)
+    with pytest.raises(SetupError, match="holds no compiled graphs"):
+        pull(there, tmp_path / "node", workers=1)
+    assert push(others, there, workers=1).moved == []
+    pull(there, tmp_path / "node", workers=3)
+    assert _same(others, tmp_path / "node")
+
+
+def test_two_pushes_at_once_leave_what_both_pushed(made: Path, store_url: str, tmp_path: Path) -> None:
+    there = Store(store_url)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(push, made, Store(store_url), workers=2) for _ in range(2)]
+        for one in both:
+            done = one.result()
+            assert sorted(done.moved + done.kept) == ALL
+    pull(there, tmp_path / "node", workers=3)
+    assert _same(made, tmp_path / "node")
+
+
+def test_a_manifest_that_cannot_be_read_is_mended_by_pushing_again(made: Path, tmp_path: Path) -> None:
+    there = Store(str(tmp_path / "store"))
+    push(made, there, workers=1)
+    there.put(NAME, b"cut sho")
+    with pytest.raises(SetupError, match="push the artifacts again"):
+        pull(there, tmp_path / "node", workers=1)
+    push(made, there, workers=1)
+    assert sorted(pull(there, tmp_path / "node", workers=1).moved) == ALL
+
+
 def test_a_push_that_ended_early_leaves_nothing_that_a_start_would_take(made: Path, tmp_path: Path) -> None:
     there = Store(str(tmp_path / "store"))
     there.put(ALL[0], made / ALL[0])
@@ -145,7 +224,7 @@ def test_progress_ends_at_the_sum_of_all_files(made: Path, tmp_path: Path) -> No
     pull(there, tmp_path / "node", workers=3, progress=progress)
     total = LARGE_BYTES + 3000
     ends = {stage: done for stage, done, _ in seen}
-    assert ends == {"checking": total, "pushing": total, "fetching": total}
+    assert ends == {"checking": total, "comparing": total, "pushing": total, "fetching": total}
     assert {whole for _, _, whole in seen} == {total}
 
 
