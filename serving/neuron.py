@@ -30,14 +30,16 @@ from serving.settings import NeuronSettings, Settings, cache_folder, neuron_envi
 from serving.startup import Stages
 
 LIBRARY = "serving.engine.runners.neuron.library"
-# Read by the library itself; each would change what one replica on one machine does.
+# Read by the library itself; each would change what one replica on one machine does, or what its graphs look like.
 _MUST_BE_UNSET = (
     "NEURON_RANK_ID",
     "NEURON_LOCAL_TP",
     "NEURON_PP_STAGES",
     "CPU_COMM_ID",
     "NEURONX_DUMP_TO",
+    "HLO_SNAPSHOT_PATH",
     "NEURON_INTERNAL_TRANSFORM_WEIGHT_LAYOUT",
+    "NEURON_VOCAB_PAD_DIVISOR",  # makes other graphs, and is no input of the artifacts
 )
 
 _log = logging.getLogger(__name__)
@@ -240,7 +242,9 @@ def _spec(planned: Planned, versions: Mapping[str, str]) -> RunnerSpec:
 def _check_environment(environment: Mapping[str, str]) -> None:
     found = [name for name in _MUST_BE_UNSET if name in environment]
     if found:
-        raise SetupError(f"{', '.join(found)}: unset in the environment what is for multi-host runs or debugging only.")
+        raise SetupError(
+            f"{', '.join(found)}: unset in the environment what is for multi-host runs, debugging or other graphs."
+        )
     cache = environment.get("NEURON_COMPILE_CACHE_URL", "")
     if cache and "://" not in cache:
         _check_writable(Path(cache))

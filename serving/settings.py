@@ -147,7 +147,7 @@ class ApiSettings(_Group):
     """The HTTP face."""
 
     first_byte_wait_s: float = Field(
-        10.0, ge=0, description="How long an admitted request waits for its first token before 200 goes out."
+        10.0, gt=0, description="How long an admitted request waits for its first token before 200 goes out."
     )
     heartbeat_s: float = Field(5.0, gt=0, description="Comment lines on a stream that has nothing to say.")
     longest_body_bytes: int = Field(1_048_576, ge=1024, description="Larger request bodies are refused with 413.")
@@ -195,6 +195,16 @@ class Settings(BaseSettings):
     startup: StartupSettings = StartupSettings()
     listen: ListenSettings = ListenSettings()
 
+    @model_validator(mode="after")
+    def _refuses_by_a_status_line(self) -> Settings:
+        wait_s, first_byte_s = self.engine.longest_wait_s, self.api.first_byte_wait_s
+        if wait_s >= first_byte_s:
+            raise ValueError(
+                f"engine.longest_wait_s ({wait_s:g}) must be less than api.first_byte_wait_s ({first_byte_s:g}), or who "
+                "waits in vain gets a 200 that breaks off and no 503: lower the one or raise the other"
+            )
+        return self
+
     @property
     def capacity(self) -> int:
         """Requests that one replica holds: in slots and in the queue."""
@@ -209,8 +219,12 @@ def load(args: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**dict(args or {}))
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise SetupError("Wrong settings: " + "; ".join(lines)) from error
+        raise SetupError("Wrong settings: " + "; ".join(map(_line, error.errors()))) from error
+
+
+def _line(problem: Mapping[str, Any]) -> str:
+    """A problem of one field begins with its name; one between groups names them itself."""
+    return ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")]))
 
 
 def cache_folder(settings: ModelSettings) -> Path:
@@ -222,5 +236,6 @@ def cache_folder(settings: ModelSettings) -> Path:
 
 
 def neuron_environment() -> dict[str, str]:
-    """The vendor's own variables (NEURON_*, and the one of multi-host runs), which its library reads by itself."""
-    return {name: value for name, value in os.environ.items() if name.startswith("NEURON") or name == "CPU_COMM_ID"}
+    """The vendor's own variables (NEURON_*, and the two of other names), which its library reads by itself."""
+    others = ("CPU_COMM_ID", "HLO_SNAPSHOT_PATH")
+    return {name: value for name, value in os.environ.items() if name.startswith("NEURON") or name in others}

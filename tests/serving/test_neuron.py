@@ -175,7 +175,11 @@ def test_a_recommended_min_p_is_for_sampling_on_the_host(model: Path) -> None:
     assert neuron.plan(neuron_settings(model, sampling="host")).folder.sampling.min_p == 0.05
 
 
-@pytest.mark.parametrize("name", ["NEURON_RANK_ID", "NEURONX_DUMP_TO", "CPU_COMM_ID"])
+def test_the_variables_that_must_be_unset_are_those_of_the_reference() -> None:
+    assert {"CPU_COMM_ID", "HLO_SNAPSHOT_PATH", "NEURON_VOCAB_PAD_DIVISOR"} < set(neuron._MUST_BE_UNSET)
+
+
+@pytest.mark.parametrize("name", neuron._MUST_BE_UNSET)
 def test_variables_of_other_set_ups_are_refused(model: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")
     with pytest.raises(SetupError, match=f"{name}: unset"):
