@@ -3,7 +3,7 @@
     python -m serving.neuron_smoke --model FOLDER [--set neuron.artifacts=s3://…] [-o json]
 
 Greedy answers in company must be the ones that each prompt gets alone, for a one-token prompt, at a bucket's edge and in a slot
-that was used before; then every prefill and decode bucket is timed. Exit code 0, or 1 with what differed.
+that was used before; then every prefill and decode bucket is timed. Exit code 0, or 1 with what differed or failed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from serving import setting_flags
 from serving.engine.clock import RealClock
 from serving.engine.request import SamplingParams
-from serving.engine.runner import Decode, PromptChunk, Runner
+from serving.engine.runner import Decode, PromptChunk, Runner, RunnerError
 from serving.errors import ChatbotError
 from serving.neuron import neuron_plan, open_neuron
 from serving.settings import Settings
@@ -48,7 +48,7 @@ class _Live:
 
 
 def smoke(settings: Settings) -> dict[str, Any]:
-    """The report. Raises SetupError when the model does not start."""
+    """The report. Raises SetupError when the model does not start, RunnerError when the chip fails."""
     sink = PrometheusSink()
     stages = Stages(sink, RealClock(), settings.startup.budget_s)
     runner, _ = open_neuron(settings, stages=stages)
@@ -93,19 +93,27 @@ def _differences(runner: Runner, prompts: Sequence[Sequence[int]]) -> list[str]:
 
 
 def _answers(runner: Runner, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Greedy answers; a prompt joins in each step, while those before it decode."""
+    """Greedy answers; a prompt joins in each step, while those before it decode.
+
+    An answer that is long enough goes on while its slot has room, so that the company grows to all slots.
+    """
     live: list[_Live] = []
     for slot, prompt in enumerate(prompts):
         runner.set_sampling(slot, _GREEDY)
-        decoding = [one for one in live if len(one.output) < ANSWER_TOKENS or one.slot < slot]
-        tokens = _step(runner, [one.decode for one in decoding], [PromptChunk(slot, 0, prompt, last=True)])
-        for one, token in zip(decoding, tokens, strict=False):
-            one.output.append(token)
-        live.append(_Live(slot, prompt, [tokens[-1]]))
+        [first] = _advance(runner, live, [PromptChunk(slot, 0, prompt, last=True)])
+        live.append(_Live(slot, prompt, [first]))
     while any(len(one.output) < ANSWER_TOKENS for one in live):
-        for one, token in zip(live, _step(runner, [one.decode for one in live], []), strict=True):
-            one.output.append(token)
+        _advance(runner, live, [])
     return [one.output[:ANSWER_TOKENS] for one in live]
+
+
+def _advance(runner: Runner, live: Sequence[_Live], prompts: Sequence[PromptChunk]) -> list[int]:
+    """A token more for all that have room; the first tokens of `prompts`."""
+    decoding = [one for one in live if one.decode.position < runner.spec.positions]
+    tokens = _step(runner, [one.decode for one in decoding], prompts)
+    for one, token in zip(decoding, tokens, strict=False):
+        one.output.append(token)
+    return tokens[len(decoding) :]
 
 
 def _step(runner: Runner, decodes: Sequence[Decode], prompts: Sequence[PromptChunk]) -> list[int]:
@@ -144,7 +152,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     try:
         report = smoke(setting_flags.settings(args, setting_flags.NEURON, runner__kind="neuron"))
-    except ChatbotError as error:
+    except (ChatbotError, RunnerError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write((json.dumps(report, indent=2) if args.output == "json" else _text(report)) + "\n")
