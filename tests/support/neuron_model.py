@@ -60,7 +60,7 @@ class ContractModel:
     def _prefill(self, tokens: Ids, positions: Ids, slot: int) -> NDArray[np.generic]:
         if len(tokens) > self.plan.longest_prompt:
             raise AssertionError("longer than the largest prefill bucket")  # P3
-        bucket = self.plan.prefill_bucket(len(tokens))
+        bucket = next(bucket for bucket in self.plan.prefill_buckets if bucket >= len(tokens))
         slot %= self.plan.slots  # P5: a slot that does not exist lands in another one's rows
         self.cache[slot, :bucket] = 0
         last = int(positions.max())  # P12: increasing positions in the padding would be taken for the prompt's end

@@ -124,14 +124,6 @@ class NeuronPlan:
             if count % self.tp_degree:
                 raise PlanError(f"tp_degree {self.tp_degree} does not divide the model's {count} {name}")
 
-    def decode_bucket(self, longest_position: int) -> int:
-        """The bucket that a decode with `longest_position` (from 0) runs in."""
-        return next(bucket for bucket in self.decode_buckets if bucket > longest_position)
-
-    def prefill_bucket(self, prompt_tokens: int) -> int:
-        """The bucket that a prompt runs in."""
-        return next(bucket for bucket in self.prefill_buckets if bucket >= prompt_tokens)
-
 
 def _check_no_window(config: Mapping[str, Any]) -> None:
     """Only full attention: beyond the window the library builds no graph (P7), within it one n×n mask a layer (P8)."""

@@ -96,6 +96,8 @@ class NeuronRunner:
         if self._model is None or self._lost is not None:
             raise RunnerError("the model is not loaded any more")
         self._check_decodes(decodes)
+        for chunk in prompts:
+            self._check_prompt(chunk)
         rows = []
         try:
             if self._rows_changed:
@@ -104,8 +106,6 @@ class NeuronRunner:
             if decodes:
                 rows.append(self._decode(self._model, decodes))
             rows.extend(self._prefill(self._model, chunk) for chunk in prompts)
-        except RunnerError:  # ours, before the library was called
-            raise
         except Exception as error:
             self._lost = error
             raise RunnerError(f"transformers-neuronx failed: {error!r}") from error
@@ -136,6 +136,15 @@ class NeuronRunner:
                 raise RunnerError(f"position {decode.position} is past the slot's last, {self._plan.positions - 1}")
             self._check_slot(decode.slot)
 
+    def _check_prompt(self, chunk: PromptChunk) -> None:
+        self._check_slot(chunk.slot)
+        if chunk.start != 0 or not chunk.last:
+            raise RunnerError("the library fills a prompt whole: it cannot go on from a position (P6)")
+        if not 1 <= len(chunk.token_ids) <= self._plan.longest_prompt:
+            raise RunnerError(
+                f"a prompt of {len(chunk.token_ids)} tokens does not fit the largest bucket, {self._plan.longest_prompt}"
+            )
+
     def _check_slot(self, slot: int) -> None:
         if not 0 <= slot < self._plan.slots:  # a prefill would write rows of slot 0 without an error (P5)
             raise RunnerError(f"there is no slot {slot}: {self._plan.slots} were compiled")
@@ -147,14 +156,7 @@ class NeuronRunner:
         return model.forward(tokens, positions, np.array([decode.slot for decode in decodes], np.int64))
 
     def _prefill(self, model: NeuronModel, chunk: PromptChunk) -> NDArray[np.generic]:
-        self._check_slot(chunk.slot)
         tokens = list(chunk.token_ids)
-        if chunk.start != 0 or not chunk.last:
-            raise RunnerError("the library fills a prompt whole: it cannot go on from a position (P6)")
-        if not 1 <= len(tokens) <= self._plan.longest_prompt:
-            raise RunnerError(
-                f"a prompt of {len(tokens)} tokens does not fit the largest bucket, {self._plan.longest_prompt}"
-            )
         positions = list(range(len(tokens)))
         if len(tokens) == 1:  # one column is taken for a decode, which overwrites every other slot (P2)
             tokens, positions = [tokens[0], tokens[0]], [0, 0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from serving.engine.runners.neuron.memory import GIB, check_fits, estimate, kv_bytes_per_token
-from serving.engine.runners.neuron.plan import ModelShape, NeuronPlan, PlanError, Sampling
+from serving.engine.runners.neuron.plan import ROPE_THETA_IF_ABSENT, ModelShape, NeuronPlan, PlanError, Sampling
 
 # Mistral-7B-Instruct-v0.3's config.json, as far as it matters here.
 V03: dict[str, Any] = {
@@ -55,6 +56,17 @@ def test_p9_a_checkpoint_without_rope_theta_is_refused_instead_of_served_as_garb
     assert ModelShape.from_config(config | {"rope_parameters": {"rope_theta": 1e6}}).rope_theta == 1e6
 
 
+@pytest.mark.skipif(
+    find_spec("transformers") is None, reason="transformers 4.48 is in requirements/dev-neuron.txt only"
+)
+def test_the_images_transformers_takes_for_absent_keys_what_the_refusals_say() -> None:
+    from transformers import MistralConfig
+
+    read, bare = MistralConfig.from_dict(V03), MistralConfig.from_dict({})
+    assert (read.rope_theta, read.sliding_window) == (ModelShape.from_config(V03).rope_theta, None)
+    assert (bare.rope_theta, bare.sliding_window) == (ROPE_THETA_IF_ABSENT, 4096)
+
+
 def test_p23_a_head_size_that_the_library_cannot_know_is_refused() -> None:
     with pytest.raises(PlanError, match="head_dim 256 is not hidden_size / heads = 128"):
         ModelShape.from_config(V03 | {"head_dim": 256})
@@ -79,11 +91,6 @@ def test_another_architecture_is_refused_by_name() -> None:
 def test_a_plan_that_cannot_be_compiled_says_why(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(PlanError, match=sentence):
         _check(replace(PLAN, **changes))
-
-
-def test_a_step_costs_the_bucket_of_its_longest_sequence() -> None:
-    assert [PLAN.decode_bucket(position) for position in (0, 511, 512, 2047)] == [512, 512, 1024, 2048]
-    assert [PLAN.prefill_bucket(tokens) for tokens in (1, 128, 129, 2048)] == [128, 128, 512, 2048]
 
 
 def test_the_arithmetic_is_the_references() -> None:

@@ -165,6 +165,17 @@ def test_p6_a_prompt_is_filled_whole_and_the_runner_says_so() -> None:
             runner.run([], [chunk])
 
 
+def test_a_prompt_that_is_refused_is_refused_before_the_others_decode() -> None:
+    runner, model = _runner()
+    first = _picked(runner, prompts=[_prompt(0, [5, 6])])[0]
+    asked = len(model.calls)
+    for bad in (_prompt(1, range(49)), _prompt(4, [1]), PromptChunk(1, 8, (1, 2), last=True)):
+        with pytest.raises(RunnerError):
+            runner.run([Decode(0, first, 2)], [bad])
+    assert len(model.calls) == asked
+    assert _picked(runner, [Decode(0, first, 2)]) == [next_token([5, 6, first], VOCABULARY)]
+
+
 def test_p10_and_p11_every_call_names_its_slots_and_none_twice() -> None:
     runner, model = _runner()
     with pytest.raises(RunnerError, match="twice"):
