@@ -122,6 +122,12 @@ def test_the_workers_pins_hold_to_what_the_image_fixes() -> None:
     assert "--index" not in text
 
 
+def test_the_job_on_python_3_10_has_every_package_of_the_worker_that_the_public_index_has() -> None:
+    worker, job = _pins("neuron.txt"), _pins("dev-neuron.txt")
+    expected = {name: version for name, version in worker.items() if name not in check.DISTRIBUTIONS}
+    assert {name: job.get(name) for name in expected} == expected
+
+
 GOOD = {
     "transformers-neuronx": "0.13.1216",
     "neuronx-cc": "2.20.9961.0+0acef03a",
