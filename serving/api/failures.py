@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
 from serving.api.protocol import NOT_OFFERED
 from serving.errors import ChatbotError, InvalidRequest, Refused, RequestError, http_answer
@@ -20,6 +21,7 @@ from serving.errors import ChatbotError, InvalidRequest, Refused, RequestError, 
 _log = logging.getLogger(__name__)
 
 _INTERNAL = "The server failed on this request; the log has the details under its request id."
+_LATE = "late_error_status"  # in the request's state
 
 
 def error_object(error: BaseException) -> dict[str, Any]:
@@ -44,6 +46,17 @@ def error_response(error: BaseException) -> Response:
     if answer.status == 401:
         headers["www-authenticate"] = "Bearer"
     return _json(answer.status, error_object(error), headers)
+
+
+def note_late(scope: Scope, error: BaseException) -> None:
+    """Remember that this request's answer failed after its status line, for `middleware.error_count` to count."""
+    scope["state"][_LATE] = http_answer(error).status
+
+
+def late_status(scope: Scope) -> int | None:
+    """The status that a late failure would have had; None of an answer that did not fail so."""
+    status: int | None = scope.get("state", {}).get(_LATE)
+    return status
 
 
 def add_handlers(app: FastAPI) -> None:

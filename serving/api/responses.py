@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.api.call import Call
-from serving.api.failures import error_object
+from serving.api.failures import error_object, note_late
 from serving.api.shapes import event
 from serving.chat.answer import Delta
 from serving.errors import GenerationFailed, Unavailable
@@ -83,21 +83,24 @@ class StreamedAnswer(Response):
         self._heartbeat_s = heartbeat_s
         self._usage = usage
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wait for the first token, then write. Raises GenerationFailed or Unavailable before the status line."""
         async with connection(receive, self._call):
             deltas = await self._call.answer.take(self._first_byte_wait_s)
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             self._call.started = True
-            await self._write(deltas, send)
+            await self._write(deltas, scope, send)
 
-    async def _write(self, deltas: Sequence[Delta], send: Send) -> None:
+    async def _write(self, deltas: Sequence[Delta], scope: Scope, send: Send) -> None:
         answer, shape = self._call.answer, self._call.shape
         await _send(send, shape.opening() + self._frames(deltas))
         try:
             while not answer.complete:
                 await _send(send, self._frames(await answer.take(self._heartbeat_s)))
         except (GenerationFailed, Unavailable) as failure:
+            if self._call.left:
+                raise  # there is nobody to tell
+            note_late(scope, failure)
             await _send(send, event(error_object(failure)), more=False)
             return
         ending = shape.usage_frame(self._call.usage) if self._usage else b""

@@ -134,10 +134,10 @@ class Answer:
         deltas, self._deltas = self._deltas, []
         return deltas
 
-    def abort(self) -> None:
-        """End every generation that has not ended."""
+    def abort(self, reason: FinishReason = FinishReason.CANCELLED) -> None:
+        """End every generation that has not ended, as `reason`."""
         for choice in self.choices:
-            choice.generation.abort()
+            choice.generation.abort(reason)
 
     async def _wait(self, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -199,5 +199,5 @@ class Answer:
 
     def _fail(self, failure: GenerationFailed | Unavailable) -> None:
         self.failure = self.failure or failure
-        self.abort()  # one of n failed, so the answer did
+        self.abort(FinishReason.FAILED)  # one of n failed, so the answer did; no caller has left
         self._wake()

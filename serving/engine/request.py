@@ -16,7 +16,7 @@ class FinishReason(str, Enum):
     STOP = "stop"  # a stop token, or a stop string that the chat layer found
     LENGTH = "length"  # max_tokens, the slot's last position, or longest_answer_s
     CANCELLED = "cancelled"  # the caller left
-    FAILED = "failed"  # the runner broke under it, or it waited past its deadline
+    FAILED = "failed"  # the runner or the answer around it broke, or it waited past its deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Finished:
 
     reason: FinishReason
     timings: Timings
-    error: str | None = None  # a sentence without internals when the reason is FAILED
+    error: str | None = None  # a sentence without internals when the engine ended it as FAILED
     retry_after_s: float | None = None  # not None: nothing was wrong with the request; come back after so many seconds
 
 

@@ -62,8 +62,9 @@ class Generation(AsyncIterator[Update]):
         self._arrived = asyncio.Event()
 
     def abort(self, reason: FinishReason = FinishReason.CANCELLED) -> None:
-        """End it now, as `reason`: STOP for a stop string that was found, CANCELLED for a caller who left.
+        """End it now, as `reason`; CANCELLED for a caller who left.
 
+        STOP for a stop string that was found, FAILED for an answer that cannot be completed.
         Idempotent, and nothing when it has ended already; its slot is free within one step.
         """
         self._abort(reason)

@@ -72,11 +72,21 @@ SUCCESSES = Metric(
     "request_success_total", Kind.COUNTER, "Generations that ended as they should.", labels=("finished_reason",)
 )
 CANCELLED = Metric("request_cancelled_total", Kind.COUNTER, "Generations whose caller left.")
-FAILED = Metric("request_failed_total", Kind.COUNTER, "Accepted generations that ended in a failure of ours.")
+FAILED = Metric(
+    "request_failed_total",
+    Kind.COUNTER,
+    "Accepted generations that ended in a failure of ours, their own or that of another choice of the same request.",
+)
 REFUSED = Metric("request_refused_total", Kind.COUNTER, "Generations that were not accepted.", labels=("reason",))
 RUNNER_FAILURES = Metric("runner_failures_total", Kind.COUNTER, "Times that the runner broke under the engine.")
 HTTP_ERRORS = Metric(
     "http_errors_total", Kind.COUNTER, "Answers with an error as their status line.", labels=("status",)
+)
+HTTP_LATE_ERRORS = Metric(
+    "http_late_errors_total",
+    Kind.COUNTER,
+    "Answers that failed after their status line, by an error event or by breaking off; by the status they would have had.",
+    labels=("status",),
 )
 STARTUP_STAGE = Metric("startup_stage_seconds", Kind.GAUGE, "How long a stage of the start took.", labels=("stage",))
 STARTUP_OVER_BUDGET = Metric(
@@ -106,6 +116,7 @@ METRICS = (
     REFUSED,
     RUNNER_FAILURES,
     HTTP_ERRORS,
+    HTTP_LATE_ERRORS,
     STARTUP_STAGE,
     STARTUP_OVER_BUDGET,
 )

@@ -6,7 +6,7 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.api.failures import error_response
+from serving.api.failures import error_response, note_late
 
 _log = logging.getLogger(__name__)
 
@@ -31,5 +31,7 @@ class LastResort:
         except Exception as error:  # noqa: BLE001 - a bug in one request must not take the server's loop along
             request_id = scope.get("state", {}).get("request_id")
             _log.exception("request failed unforeseen", extra={"request_id": request_id})
-            if not started:
+            if started:
+                note_late(scope, error)
+            else:
                 await error_response(error)(scope, receive, send)

@@ -230,8 +230,9 @@ async def test_an_early_failure_is_a_status_line(stream: bool) -> None:
     with pytest.raises(openai.InternalServerError, match="The model failed on this request") as raised:
         await asked
     assert raised.value.status_code == 500
-    assert first.aborted is FinishReason.CANCELLED
+    assert first.aborted is FinishReason.FAILED
     assert api.records[0].status == 500
+    assert api.sink.counted == {("http_errors_total", (("status", "500"),)): 1}
 
 
 def _expire(generation: ScriptedGeneration) -> None:
@@ -260,6 +261,7 @@ async def test_a_wait_that_expires_after_the_status_line_is_an_event_of_the_retr
         lines = [line async for line in answer.aiter_lines() if line]
     assert '"type":"service_unavailable_error"' in lines[-1]
     assert (api.records[0].status, api.records[0].error) == (200, "No slot came free within 30 s.")
+    assert api.sink.counted == {("http_late_errors_total", (("status", "503"),)): 1}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -288,6 +290,19 @@ async def test_a_late_failure_is_an_error_event_and_no_done() -> None:
     assert len(rest) == 1
     assert rest[0].startswith('data: {"error":{"message":"The model failed on this request."')
     assert (api.records[0].status, api.records[0].error) == (200, "The model failed on this request.")
+    assert api.sink.counted == {("http_late_errors_total", (("status", "500"),)): 1}
+
+
+async def test_a_late_bug_in_the_text_is_counted_as_an_error_and_no_choice_as_left() -> None:
+    api = ScriptedApi(first_byte_wait_s=0)
+    body = {"model": "scripted", "messages": USER, "stream": True, "n": 2}
+    async with api.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        generations = await api.engine.next_generations()
+        generations[0].say(10**9)  # no such token
+        lines = [line async for line in answer.aiter_lines() if line]
+    assert lines[-1].startswith('data: {"error":{"message":"The server failed on this answer')
+    assert [generation.aborted for generation in generations] == [FinishReason.FAILED] * 2
+    assert api.sink.counted == {("http_late_errors_total", (("status", "500"),)): 1}
 
 
 async def test_a_late_failure_raises_in_the_official_client() -> None:

@@ -118,7 +118,7 @@ async def test_a_failure_comes_after_what_came_before_it_and_ends_the_others() -
     assert [delta.text for delta in await asked.answer.take(60)] == ["a"]
     with pytest.raises(GenerationFailed, match="It broke"):
         await asked.answer.take(60)
-    assert asked.generations[1].aborted is FinishReason.CANCELLED
+    assert asked.generations[1].aborted is FinishReason.FAILED
     await _settle()
     assert asked.ends == 1
     assert not asked.answer.complete
@@ -129,7 +129,7 @@ async def test_a_bug_is_logged_and_fails_the_answer(caplog: pytest.LogCaptureFix
     asked.generations[0].say(10**9)  # no such token: the vocabulary's table ends before it
     with pytest.raises(GenerationFailed, match="The server failed on this answer"):
         await asked.answer.take(60)
-    assert [generation.aborted for generation in asked.generations] == [FinishReason.CANCELLED] * 2
+    assert [generation.aborted for generation in asked.generations] == [FinishReason.FAILED] * 2
     await _settle()
     assert (asked.ends, asked.answer.complete) == (1, False)
     (record,) = caplog.records
