@@ -17,15 +17,14 @@ pytestmark = pytest.mark.model
 
 USER: Any = [{"role": "user", "content": "Say something about rain, with an emoji and a word of Japanese: 雨 🌧"}]
 RUNNER = {"kind": "openvino", "slots": 4, "positions": 512, "precision": "batch_invariant"}
-PATIENT = {"longest_wait_s": 250}  # six callers for four slots, on a machine that may be busy
+# Six callers for four slots, on a machine that may be busy.
+PATIENT = {"engine": {"longest_wait_s": 250}, "api": {"first_byte_wait_s": 251, "page": False}}
 
 
 @pytest.fixture
 async def chatbot() -> AsyncIterator[Chatbot]:
     prepared_model()
-    made = await assemble(
-        load({"runner": RUNNER, "engine": PATIENT, "api": {"page": False}}), replica_id="r", sink=CountingSink()
-    )
+    made = await assemble(load({"runner": RUNNER, **PATIENT}), replica_id="r", sink=CountingSink())
     yield made
     await made.close(drain_s=5)
 
