@@ -40,18 +40,19 @@ def runner(folder: ModelFolder) -> Iterator[OpenVinoRunner]:
 
 
 @pytest.mark.parametrize(
-    ("number", "budget_tokens"),
-    [(16, 48), pytest.param(210, 256, marks=pytest.mark.slow)],
+    ("number", "budget_tokens", "cancelling", "least_cancelled"),
+    [(16, 48, 0.2, 1), pytest.param(210, 256, 0.08, 10, marks=pytest.mark.slow)],
 )
 @pytest.mark.timeout(1500)
 def test_in_company_every_request_gets_the_tokens_that_it_gets_alone(
-    runner: OpenVinoRunner, number: int, budget_tokens: int
+    runner: OpenVinoRunner, number: int, budget_tokens: int, cancelling: float, least_cancelled: int
 ) -> None:
     requests = continuous_batching.traffic(number, EDGES, longest=230, vocabulary=49152, seed=number + budget_tokens)
     expected = continuous_batching.alone(runner, requests)
-    crowd = continuous_batching.together(runner, requests, budget_tokens=budget_tokens, cancelling=0.01, seed=2)
+    crowd = continuous_batching.together(runner, requests, budget_tokens=budget_tokens, cancelling=cancelling, seed=2)
     assert continuous_batching.same_as_far_as_it_went(crowd, expected) == number
     assert crowd.busiest > 3
+    assert crowd.cancelled_in_slots >= least_cancelled
 
 
 @pytest.fixture(scope="module")
