@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,28 @@ class LocalDeployment:
     def model(self) -> str:
         return str(httpx.get(f"{self.base_url}/v1/models", timeout=10).json()["data"][0]["id"])
 
+    def family(self) -> set[tuple[int, int]]:
+        """Every process that `status` knows, and every marked one: pid and time of start."""
+        known = [int(process["pid"]) for process in self.status()["facts"]["processes"]]
+        starts = ((pid, _started_ticks(pid)) for pid in {*known, *marked_pids(self.cache_home)})
+        return {(pid, ticks) for pid, ticks in starts if ticks is not None}
+
     def files(self) -> list[Path]:
-        """What is left in the cache folder, logs excepted."""
+        """What is left in the cache folder, logs excepted, and the link into it."""
         root = self.cache_home / "trainium-chatbot" / "local"
-        return [path for path in root.rglob("*") if path.is_file() and "logs" not in path.relative_to(root).parts]
+        inside = [path for path in root.rglob("*") if path.is_file() and "logs" not in path.relative_to(root).parts]
+        return inside + self.links()
+
+    def links(self) -> list[Path]:
+        """Ways from /tmp into the cache folder, found without the product's code."""
+        links = (path for path in Path("/tmp").iterdir() if path.is_symlink())  # noqa: S108 - where the product puts it
+        return [path for path in links if Path(os.readlink(path)).is_relative_to(self.cache_home)]
+
+    def exported(self, name: str) -> float | None:
+        """The sum of what Ray's exporter says of a metric; None while it says nothing."""
+        text = httpx.get(self.status()["facts"]["metrics"], timeout=10).text
+        values = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+        return sum(map(float, values)) if values else None
 
 
 def free_port() -> int:
@@ -94,6 +113,20 @@ def marked_pids(cache_home: Path) -> list[int]:
     """Processes that a deployment in this folder has started, found without the product's code."""
     mark = f"CHATBOT_LOCAL_RUN={cache_home}".encode()
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and mark in _environ(entry)]
+
+
+def alive(family: Iterable[tuple[int, int]]) -> list[int]:
+    """Those of them that have not ended; a pid that was given anew does not count."""
+    return [pid for pid, ticks in family if _started_ticks(pid) == ticks]
+
+
+def _started_ticks(pid: int) -> int | None:
+    """Since boot; None of a process that has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def _environ(entry: Path) -> bytes:

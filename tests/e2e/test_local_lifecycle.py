@@ -7,13 +7,17 @@ import os
 import re
 import signal
 import socket
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.local_deployment import LocalDeployment, interrupt, listens, marked_pids
+from tests.e2e.local_deployment import LocalDeployment, alive, interrupt, listens, marked_pids
 
 pytestmark = pytest.mark.ray
+
+EXPORTED_WITHIN_S = 60.0  # Ray's workers tell its exporter every 10 s
 
 
 def test_deploy_twice_chat_and_destroy_without_a_trace(own_folder: LocalDeployment) -> None:
@@ -45,12 +49,34 @@ def test_deploy_twice_chat_and_destroy_without_a_trace(own_folder: LocalDeployme
     assert sum("bin/haproxy" in title for title in exposed) == 2
     assert sum("ServeReplica" in title for title in exposed) == 1
     assert own_folder.port in ports
+    assert own_folder.links() != []
 
+    family = own_folder.family()
+    assert len(family) >= len(pids) > 0  # some of Ray's processes have written over the mark
     assert own_folder.destroy().returncode == 0
+    assert alive(family) == []
     assert marked_pids(own_folder.cache_home) == []
     assert own_folder.files() == []
     assert [port for port in ports if listens(port)] == []
     assert own_folder.command("status", "local").returncode == 1
+
+
+def test_what_a_chat_counts_arrives_at_the_address_that_status_tells(own_folder: LocalDeployment) -> None:
+    assert own_folder.deploy().returncode == 0
+    assert own_folder.command("chat", "local", "--prompt", "Hello!").returncode == 0
+    told = own_folder.status()["facts"]["metrics"]
+    assert told in own_folder.command("status", "local").stdout
+    by_port = {listener["port"]: listener for listener in own_folder.status()["facts"]["listeners"]}
+    assert by_port[urlsplit(told).port]["loopback"]
+
+    deadline_s = time.monotonic() + EXPORTED_WITHIN_S
+    while not (tokens := own_folder.exported("ray_chatbot_generation_tokens_total")):
+        assert time.monotonic() < deadline_s, f"{told} never told of a token"
+        time.sleep(1)
+    assert tokens > 1
+    assert own_folder.exported("ray_chatbot_num_slots") == 8
+    assert (own_folder.exported("ray_chatbot_step_time_seconds_count") or 0) > 1
+    assert (own_folder.exported("ray_chatbot_request_success_total") or 0) >= 1
 
 
 @pytest.mark.slow
@@ -69,22 +95,26 @@ def test_an_interrupted_deploy_removes_what_it_began(own_folder: LocalDeployment
     for line in deploying.stderr:
         if "Giving Serve the config" in line:
             break
-    assert marked_pids(own_folder.cache_home)
+    family = own_folder.family()
+    assert family
     interrupt(deploying)
     interrupt(deploying)  # an impatient second one must not stop the removal
     assert deploying.wait(timeout=60) == 130
     deploying.stderr.close()
+    assert alive(family) == []
     assert marked_pids(own_folder.cache_home) == []
     assert own_folder.files() == []
 
 
 def test_destroy_finds_what_a_killed_head_left_behind(own_folder: LocalDeployment) -> None:
     assert own_folder.deploy().returncode == 0
+    family = own_folder.family()
     for process in own_folder.status()["facts"]["processes"]:
         if re.search(r"ray\.scripts|raylet|gcs_server", process["title"]):
             os.kill(process["pid"], signal.SIGKILL)
     assert not own_folder.status()["healthy"]
     assert own_folder.destroy().returncode == 0
+    assert alive(family) == []
     assert marked_pids(own_folder.cache_home) == []
     assert own_folder.files() == []
     assert not listens(own_folder.port)

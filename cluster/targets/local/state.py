@@ -30,6 +30,7 @@ class State:
     config: str  # digest of the Serve config that a chat request was answered under; empty until then
     leader_pid: int | None = None  # of the session that Ray runs in; None until it is started
     leader_started_ticks: int = 0
+    metrics_url: str | None = None  # Ray's exporter, for Prometheus; None in what an older version has written
 
 
 def digest(value: Any) -> str:

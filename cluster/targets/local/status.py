@@ -39,6 +39,7 @@ def describe(
                 {"port": s.port, "address": s.address, "loopback": s.loopback, "pid": p.pid, "title": p.title[:120]}
                 for s, p in held
             ],
+            "metrics": state.metrics_url if state and running else None,
             "logs": str(logs / state.run) if state else str(logs),
         },
     )

@@ -184,6 +184,7 @@ class LocalTarget:
             base_url=f"http://{LOOPBACK}:{self._port}",
             dashboard_url=f"http://{LOOPBACK}:{ports['dashboard']}",
             dashboard_token_file=str(self._folder.token),
+            metrics_url=f"http://{LOOPBACK}:{ports['metrics']}/metrics",
             run=time.strftime("%Y-%m-%dT%H-%M-%S"),
             launch=self._launch(),
             config="",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def test_what_cannot_be_understood_is_nothing(tmp_path: Path, content: str | Non
     if content is not None:
         (tmp_path / "state.json").write_text(content)
     assert read_state(tmp_path / "state.json") is None
+
+
+def test_what_an_older_version_wrote_is_still_found(tmp_path: Path) -> None:
+    write_state(tmp_path / "state.json", STATE)
+    content = json.loads((tmp_path / "state.json").read_text())
+    del content["metrics_url"]
+    (tmp_path / "state.json").write_text(json.dumps(content))
+    assert read_state(tmp_path / "state.json") == STATE
 
 
 def test_a_digest_ignores_the_order_of_names() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from cluster.commands.status import as_text
@@ -9,7 +10,15 @@ from cluster.targets.local.processes import Process
 from cluster.targets.local.state import State
 from cluster.targets.local.status import describe
 
-STATE = State("http://127.0.0.1:8000", "http://127.0.0.1:8265", "/token", "run", "launch", "config")
+STATE = State(
+    "http://127.0.0.1:8000",
+    "http://127.0.0.1:8265",
+    "/token",
+    "run",
+    "launch",
+    "config",
+    metrics_url="http://127.0.0.1:9/metrics",
+)
 RAY = Process(5, 5, 1, "raylet")
 RUNNING = ServeStatus("RUNNING", "", 1, (Replica("a", "RUNNING", 6),))
 
@@ -24,6 +33,13 @@ def test_running_and_ready_is_healthy() -> None:
     assert found.healthy
     assert found.base_url == "http://127.0.0.1:8000"
     assert found.facts["logs"] == "/logs/run"
+
+
+def test_where_prometheus_finds_the_figures_is_told_while_it_runs() -> None:
+    found = status(RUNNING, ready=True)
+    assert found.facts["metrics"] == "http://127.0.0.1:9/metrics"
+    assert re.search(r"^metrics +http://127\.0\.0\.1:9/metrics$", as_text(found), re.MULTILINE)
+    assert status(None, ready=False, running=False).facts["metrics"] is None
 
 
 def test_a_front_door_that_leads_nowhere_is_not_healthy() -> None:
