@@ -32,10 +32,12 @@ class Chat:
             await serve_host(), api_keys_file=settings.api.api_keys_file, trusted_network=settings.api.trusted_network
         )
         num_cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
+        sink = RaySink()
+        sink.keep_repeating()
         self._chatbot = await assemble(
             with_threads(settings, num_cpus),
             replica_id=serve.get_replica_context().replica_id.unique_id,
-            sink=RaySink(),
+            sink=sink,
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
