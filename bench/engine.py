@@ -23,6 +23,7 @@ from serving.engine.request import GenerationRequest, SamplingParams
 from serving.engine.runner import Decode, PromptChunk, StepOutput
 from serving.engine.runners.simulated import SimulatedRunner, load_profile
 from serving.engine.scheduler import Scheduler
+from serving.model.catalog import KNOWN
 
 SLOTS = 32
 VOCABULARY = 49_152  # SmolLM2's
@@ -36,9 +37,11 @@ SHAPES: Mapping[str, Callable[[np.random.Generator], NDArray[np.float32]]] = {
     "model": lambda rng: _like_a_models(rng),
     "noise": lambda rng: rng.standard_normal(VOCABULARY, np.float32) * 2,
 }
+DEFAULT = KNOWN["smollm2-135m-instruct"].sampling
 SAMPLINGS: Mapping[str, SamplingParams] = {
     "greedy": SamplingParams(temperature=0),
-    "temperature": SamplingParams(temperature=1.0),
+    "SmolLM2's default": SamplingParams(temperature=DEFAULT["temperature"], top_p=DEFAULT["top_p"]),
+    "temperature 1": SamplingParams(temperature=1.0),
     "temperature, top_p": SamplingParams(temperature=0.8, top_p=0.95),
     "temperature, top_k": SamplingParams(temperature=0.8, top_k=40),
     "temperature, min_p": SamplingParams(temperature=0.8, min_p=0.05),
@@ -136,6 +139,8 @@ def _row(shape: str, name: str, steps: _Steps) -> dict[str, object]:
         "bench": "engine_host_time",
         "logits": shape,
         "sampling": name,
+        "temperature": SAMPLINGS[name].temperature,
+        "top_p": SAMPLINGS[name].top_p,
         "slots": SLOTS,
         "vocabulary": VOCABULARY,
         "steps": len(host_ms),

@@ -13,14 +13,17 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench import light_client
 from serving.chat.prompt import PromptEncoder, load_tokenizer
 from serving.chat.template import ChatTemplate
+from serving.engine.runners.openvino import OpenVinoRunner, Precision
 from serving.model.folder import ModelFolder
 from serving.model.prepare import find
 from serving.settings import Settings
@@ -28,6 +31,7 @@ from serving.settings import Settings
 STREAMS = (1, 4, 16, 32)
 PROMPT_TOKENS, ANSWER_TOKENS = 57, 128
 SLOTS = 32
+POSITIONS = 512
 REQUESTS_A_STREAM = 2
 PEERS_TOK_S = {1: 68, 4: 156, 16: 498, 32: 774}  # llama.cpp bf16 at 1, vLLM-CPU bf16 at the others; another machine
 STARTS_S = 120.0
@@ -38,18 +42,18 @@ def rows() -> list[Mapping[str, object]]:
     settings = Settings()
     folder = find(settings.model)
     prompts = _prompts(folder)
+    kv_bits = _kv_bits(folder, settings.runner.precision)
     with _server() as url:
         health = asyncio.run(_streams(url, folder.model_id, 1, prompts))  # the first answer warms up
         if not health:
             raise RuntimeError("the server gave no tokens")
-        return [_row(url, folder, streams, prompts, precision=settings.runner.precision) for streams in STREAMS]
+        facts = {"precision": settings.runner.precision, "weight_bits": folder.weight_bits, "kv_bits": kv_bits}
+        return [_row(url, folder.model_id, streams, prompts) | facts for streams in STREAMS]
 
 
-def _row(
-    url: str, folder: ModelFolder, streams: int, prompts: Iterator[str], *, precision: str
-) -> Mapping[str, object]:
+def _row(url: str, model: str, streams: int, prompts: Iterator[str]) -> dict[str, object]:
     began_s = time.perf_counter()
-    answers = asyncio.run(_streams(url, folder.model_id, streams, prompts))
+    answers = asyncio.run(_streams(url, model, streams, prompts))
     took_s = time.perf_counter() - began_s
     tok_s = sum(tokens for tokens, _ in answers) / took_s
     return {
@@ -59,14 +63,16 @@ def _row(
         "ttft_p50_ms": statistics.median(first_s for _, first_s in answers) * 1e3,
         "peer_tok_s_on_amx": PEERS_TOK_S[streams],
         "ratio_to_peer": tok_s / PEERS_TOK_S[streams],
-        "precision": precision,
-        "weight_bits": folder.weight_bits,
-        "kv_bits": _kv_bits(precision),
     }
 
 
-def _kv_bits(precision: str) -> int:
-    return {"fast": 8, "batch_invariant": 32}[precision]
+def _kv_bits(folder: ModelFolder, precision: Precision) -> int:
+    """What the runner says of its cache on this machine; the server's has more slots and is otherwise the same."""
+    runner = OpenVinoRunner(folder, slots=1, positions=POSITIONS, precision=precision)
+    try:
+        return runner.spec.kv_bits
+    finally:
+        runner.close()
 
 
 def _prompts(folder: ModelFolder) -> Iterator[str]:
@@ -116,22 +122,24 @@ async def _answer(url: str, model: str, text: str) -> tuple[int, float]:
 def _server() -> Iterator[str]:
     """The chatbot under uvicorn on a free port; its first log lines say which."""
     command = [sys.executable, "-m", "serving", "run", "--port", "0", "--slots", str(SLOTS)]
-    command += ["--set", "runner.positions=512", "--set", "api.page=false"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        yield _address(process)
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
+    command += ["--set", f"runner.positions={POSITIONS}", "--set", "api.page=false"]
+    with tempfile.NamedTemporaryFile(
+        prefix="chatbot-bench-", suffix=".log"
+    ) as log:  # a pipe that nobody reads fills up
+        process = subprocess.Popen(command, stderr=log)
+        try:
+            yield address(process, Path(log.name))
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
 
 
-def _address(process: subprocess.Popen[str]) -> str:
-    if process.stderr is None:
-        raise RuntimeError("no log to read")
-    deadline_s = time.monotonic() + STARTS_S
-    for line in process.stderr:
-        if '"listening"' in line:
-            return str(json.loads(line)["url"])
-        if time.monotonic() > deadline_s:
-            break
-    raise RuntimeError("the server did not start")
+def address(process: subprocess.Popen[bytes], log: Path, *, limit_s: float = STARTS_S) -> str:
+    """The URL in the server's log, once it stands there. Raises RuntimeError with the log's end when it never does."""
+    deadline_s = time.monotonic() + limit_s
+    while process.poll() is None and time.monotonic() < deadline_s:
+        for line in log.read_text(encoding="utf-8").splitlines(keepends=True):
+            if '"listening"' in line and line.endswith("\n"):
+                return str(json.loads(line)["url"])
+        time.sleep(0.1)
+    raise RuntimeError(f"the server did not start: {log.read_text(encoding='utf-8')[-1000:]}")
