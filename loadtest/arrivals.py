@@ -44,7 +44,7 @@ def offsets(stage: Stage, rng: random.Random, *, even: bool) -> Iterator[float]:
     if stage.rate is None:
         return
     if isinstance(stage.rate, Replay):
-        yield from (at_s for at_s in sorted(stage.rate.offsets_s) if at_s < stage.duration_s)
+        yield from sorted(stage.rate.offsets_s)
         return
     rate = stage.rate
     total = expected(rate, stage.duration_s, stage.duration_s)

@@ -5,10 +5,11 @@ Nothing here decides anything; `arrivals`, `prompts`, `slo`, `honesty` and `verd
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Rate = Annotated[float, Field(ge=0, le=10_000, description="Requests per second.")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -16,7 +17,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Constant(_Part):
@@ -77,6 +78,13 @@ class Replay(_Part):
 RateShape = Annotated[Constant | Ramp | Step | Spike | Sine | Replay, Field(discriminator="shape")]
 
 
+def never_sent(offset_s: float, duration_s: float) -> str:
+    """Why an offset of a trace lies in no stage of this length; empty where it does."""
+    if not math.isfinite(offset_s) or offset_s < 0:
+        return "is not an offset from the stage's start"
+    return "" if offset_s < duration_s else f"is past the stage's end, duration_s {duration_s:g}"
+
+
 class Stage(_Part):
     """One part of the run; every figure is reported per stage, so a ramp never pollutes a steady state."""
 
@@ -90,6 +98,13 @@ class Stage(_Part):
         description="Closed loop: over soon after as many replicas as its users ask for have answered; duration_s at the latest.",
     )
 
+    @model_validator(mode="after")
+    def _sends_all_of_its_trace(self) -> Stage:
+        for offset_s in self.rate.offsets_s if isinstance(self.rate, Replay) else ():
+            if why := never_sent(offset_s, self.duration_s):
+                raise ValueError(f"{offset_s:g} {why}")
+        return self
+
 
 class Fixed(_Part):
     """Always the same."""
@@ -97,23 +112,37 @@ class Fixed(_Part):
     kind: Literal["fixed"]
     value: float = Field(ge=0)
 
+    @property
+    def most(self) -> float:
+        """The largest that can be drawn."""
+        return self.value
 
-class Uniform(_Part):
-    """Any value between two, equally likely."""
 
-    kind: Literal["uniform"]
+class _Range(_Part):
     least: float = Field(ge=0)
     most: float
 
+    @field_validator("most")
+    @classmethod
+    def _not_below_least(cls, most: float, info: ValidationInfo) -> float:
+        least = info.data.get("least")
+        if least is not None and most < least:
+            raise ValueError(f"{most:g} is below `least`, which is {least:g}")
+        return most
 
-class Lognormal(_Part):
+
+class Uniform(_Range):
+    """Any value between two, equally likely."""
+
+    kind: Literal["uniform"]
+
+
+class Lognormal(_Range):
     """A long tail, as prompt and answer lengths have; cut to [least, most]."""
 
     kind: Literal["lognormal"]
     median: float = Field(gt=0)
     sigma: float = Field(gt=0, le=3)
-    least: float = Field(ge=0)
-    most: float
 
 
 def _number_is_fixed(value: Any) -> Any:
@@ -137,6 +166,11 @@ class Prompts(_Part):
     pool: int = Field(8, ge=1)
     ignore_eos: bool = Field(True, description="Answers have exactly the asked length, so that load does not drift.")
     temperature: float = Field(0.7, ge=0, le=2)
+
+    @property
+    def users_pause(self) -> bool:
+        """Whether a closed loop's users can be without a request: between the turns of a conversation."""
+        return round(self.turns.most) > 1 and self.think_time_s.most > 0
 
 
 class Sending(_Part):
@@ -231,6 +265,11 @@ class Profile(_Part):
             return next((i for i, stage in enumerate(self.stages) if not stage.warmup), 0)
         return [stage.name for stage in self.stages].index(self.scaling.load_stage)
 
+    @property
+    def most_users(self) -> int:
+        """Of the heaviest stage of a closed loop."""
+        return max(stage.users or 0 for stage in self.stages)
+
     def stage_starts_s(self) -> tuple[float, ...]:
         """Offset at which each stage begins."""
         starts, at_s = [], 0.0
@@ -253,11 +292,25 @@ class Profile(_Part):
                 raise ValueError(f"stages.{i} ({stage.name}): a loop that is {self.loop} needs `{wanted}` and only it")
             if stage.until_scaled and self.loop == "open":
                 raise ValueError(f"stages.{i} ({stage.name}): until_scaled is for a loop that is closed")
+            if stage.until_scaled and self.prompts.users_pause:
+                raise ValueError(
+                    f"stages.{i} ({stage.name}): until_scaled cannot know how many replicas users with think time ask for"
+                )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError("stages: two have the same name")
         if self.scaling.load_stage not in (None, *names):
             raise ValueError(f"scaling.load_stage: no stage is called {self.scaling.load_stage}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_knee_can_be_found(self) -> Profile:
+        timed = any(limit is not None for limit in (self.slo.ttft_s, self.slo.itl_s, self.slo.e2e_s))
+        if self.find_knee and (self.loop == "closed" or not timed):
+            raise ValueError(
+                "find_knee needs a loop that is open and a limit in time (slo.ttft_s, itl_s or e2e_s): "
+                "without them a service that falls ever farther behind keeps every rate"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from loadtest import arrivals
 from loadtest.errors import UsageError
-from loadtest.spec import Profile
+from loadtest.spec import Profile, never_sent
 
 
 def read(path: Path) -> Profile:
@@ -55,12 +56,12 @@ def _with_traces(path: Path, document: Any) -> Any:
     for stage in stages if isinstance(stages, list) else ():
         rate = stage.get("rate") if isinstance(stage, dict) else None
         if isinstance(rate, dict) and rate.get("shape") == "replay" and isinstance(rate.get("file"), str):
-            rate["offsets_s"] = _trace(path.parent / rate["file"])
+            rate["offsets_s"] = _trace(path.parent / rate["file"], stage.get("duration_s"))
     return document
 
 
-def _trace(path: Path) -> tuple[float, ...]:
-    """Offsets in seconds, one a line; blank lines and `#` comments are skipped."""
+def _trace(path: Path, duration_s: Any) -> tuple[float, ...]:
+    """Offsets in seconds within a stage of `duration_s`, one a line; blank lines and `#` comments are skipped."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
@@ -71,9 +72,13 @@ def _trace(path: Path) -> tuple[float, ...]:
         if not text:
             continue
         try:
-            found.append(float(text))
+            offset_s = float(text)
         except ValueError:
             raise UsageError(f"{path}:{number}: `{text}` is not an offset in seconds") from None
+        # A length that is no number is a fault of the profile, which its own line is said of.
+        if why := never_sent(offset_s, duration_s if isinstance(duration_s, int | float) else math.inf):
+            raise UsageError(f"{path}:{number}: `{text}` {why}")
+        found.append(offset_s)
     return tuple(found)
 
 

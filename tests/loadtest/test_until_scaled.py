@@ -54,3 +54,12 @@ def test_an_open_loop_cannot_wait_for_replicas() -> None:
     stage = {"name": "one", "duration_s": 5, "rate": {"shape": "constant", "per_s": 1}, "until_scaled": True}
     with pytest.raises(ValueError, match="until_scaled is for a loop that is closed"):
         Profile.model_validate({"name": "p", "description": "", "seed": 1, "loop": "open", "stages": [stage]})
+
+
+def test_users_who_think_between_turns_cannot_be_waited_for() -> None:
+    prompts = {"turns": 3, "think_time_s": 2}
+    stage = {"name": "one", "duration_s": 5, "users": 4, "until_scaled": True}
+    with pytest.raises(ValueError, match="until_scaled cannot know how many replicas users with think time ask for"):
+        Profile.model_validate(
+            {"name": "p", "description": "", "seed": 1, "loop": "closed", "stages": [stage], "prompts": prompts}
+        )

@@ -55,6 +55,16 @@ def test_all_profiles_that_the_docs_promise_are_shipped() -> None:
         (("loop: open", "loop: closed"), ":1: stages.0 (only): a loop that is closed needs `users` and only it"),
         (("per_s: 2", "per_s: 9000"), ":5: the stages ask for more than bounds.requests = 20000 requests"),
         (("name: only\n", "name: only\n  bad indent: ["), ":7:"),
+        (("per_s: 2", "per_s: .inf"), ":10: stages.0.rate.per_s: Input should be a finite number"),
+        (
+            ("seed: 1\n", "seed: 1\nprompts:\n  words: {kind: uniform, least: 5, most: 1}\n"),
+            ":5: prompts.words.most: 1 is below `least`, which is 5",
+        ),
+        (
+            ("seed: 1\n", "seed: 1\nprompts:\n  words: {kind: lognormal, median: 9, sigma: 1, least: 50,\n    most: 2}\n"),
+            ":6: prompts.words.most: 2 is below `least`, which is 50",
+        ),
+        (("seed: 1\n", "seed: 1\nfind_knee: true\n"), ":1: find_knee needs a loop that is open and a limit in time"),
     ],
 )  # fmt: skip
 def test_a_fault_is_said_with_file_and_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
@@ -73,7 +83,7 @@ def test_a_file_that_is_no_mapping_or_no_file_is_refused(tmp_path: Path) -> None
 
 
 def test_a_trace_is_replayed_from_the_file_beside_the_profile(tmp_path: Path) -> None:
-    (tmp_path / "trace.txt").write_text("# seconds\n0.5\n\n3.25\n20\n1 # late\n")
+    (tmp_path / "trace.txt").write_text("# seconds\n0.5\n\n3.25\n1 # late\n")
     path = tmp_path / "mine.yaml"
     path.write_text(GOOD.replace("shape: constant", "shape: replay").replace("per_s: 2", "file: trace.txt"))
     assert [arrival.at_s for arrival in schedule(read(path))] == [0.5, 1.0, 3.25]
@@ -83,6 +93,15 @@ def test_a_wrong_line_of_a_trace_is_named(tmp_path: Path) -> None:
     (tmp_path / "trace.txt").write_text("0.5\nsoon\n")
     said = fault(tmp_path, GOOD.replace("shape: constant", "shape: replay").replace("per_s: 2", "file: trace.txt"))
     assert said.endswith("trace.txt:2: `soon` is not an offset in seconds")
+    for text, why in (
+        ("-1", "is not an offset from the stage's start"),
+        ("nan", "is not an offset from the stage's start"),
+        ("inf", "is not an offset from the stage's start"),
+        ("10", "is past the stage's end, duration_s 10"),
+    ):
+        (tmp_path / "trace.txt").write_text(f"0.5\n\n{text}\n")
+        said = fault(tmp_path, GOOD.replace("shape: constant", "shape: replay").replace("per_s: 2", "file: trace.txt"))
+        assert said.endswith(f"trace.txt:3: `{text}` {why}")
     missing = fault(tmp_path, GOOD.replace("shape: constant", "shape: replay").replace("per_s: 2", "file: no.txt"))
     assert "cannot read the trace" in missing
 
