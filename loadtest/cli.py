@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from loadtest import compare, profiles, versions
+from loadtest import arrivals, compare, profiles, versions
 from loadtest.errors import LoadtestError, UsageError
 from loadtest.profiles.reader import read
 from loadtest.report import files, terminal
@@ -149,7 +149,14 @@ def _write(args: argparse.Namespace, result: Run, target: Target, *, verify: boo
 
 def _profile(args: argparse.Namespace) -> Profile:
     profile = read(profiles.find(args.profile))
-    return profile if args.seed is None else profile.model_copy(update={"seed": args.seed})
+    if args.seed is None:
+        return profile
+    profile = profile.model_copy(update={"seed": args.seed})
+    try:
+        arrivals.schedule(profile)  # another seed draws another number of arrivals
+    except ValueError as error:
+        raise UsageError(f"--seed {args.seed}: {error}") from error
+    return profile
 
 
 def _report(args: argparse.Namespace) -> int:

@@ -53,9 +53,19 @@ def _cautions(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
         yield "the profiles differ: the ratios compare loads as well as services"
     elif a["seed"] != b["seed"]:
         yield "the seeds differ: arrivals and prompts are not the same"
+    for what, of_a, of_b in zip(("models", "runners", "targets"), _served(a), _served(b), strict=True):
+        if of_a != of_b:
+            yield f"the {what} differ: {of_a} and {of_b}"
     for side, document in (("A", a), ("B", b)):
         if document["verdict"] == "void":
             yield f"{side} is void: {document['void_reasons'][0]}"
+
+
+def _served(document: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What answered, behind which runner, where."""
+    target = document["target"]
+    runners = ", ".join(document["fingerprints"]) or "(did not say)"
+    return document["model"], runners, f"{target['name']} at {target['base_url']}"
 
 
 def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, str, float | None]]:

@@ -2,7 +2,8 @@
 
 LoadtestError
 ├── UsageError     64: a flag or a profile is wrong; the sentence says which and where
-└── TargetAbsent   3: nothing answers at the target's address, so there is nothing to measure
+├── TargetAbsent   3: nothing answers at the target's address, so there is nothing to measure
+└── NotStarted     3: Locust did not start the load, so nothing was measured
 """
 
 from __future__ import annotations
@@ -22,5 +23,11 @@ class UsageError(LoadtestError):
 
 class TargetAbsent(LoadtestError):
     """The target does not answer: the run is void."""
+
+    exit_code = 3
+
+
+class NotStarted(LoadtestError):
+    """Locust did not start the load: the run is void."""
 
     exit_code = 3

@@ -21,6 +21,7 @@ from loadtest import profiles, prompts, session
 from loadtest.client.connection import Endpoint
 from loadtest.openloop import OpenLoop
 from loadtest.profiles.reader import read
+from loadtest.record import Outcome
 from loadtest.settings import DEFAULT_URL, Settings
 from loadtest.spec import Profile
 from loadtest.traffic import Due
@@ -55,7 +56,8 @@ class ChatUser(User):
         due_s, index = self.session.clock.now(), self.session.next_index()
         request = prompts.request(self.session.profile, index, turn=turn, history=tuple(self.history))
         answer = traffic.perform(request, Due(index, due_s, traffic.stage_at(due_s), self.number, place))
-        self.history += [("user", turn.content), ("assistant", "".join(answer.text))]
+        if answer.outcome() is Outcome.OK:  # what was refused or broke off was not said
+            self.history += [("user", turn.content), ("assistant", "".join(answer.text))]
 
     def _talk(self) -> Iterator[tuple[int, prompts.Turn]]:
         """Turns without end; a new conversation forgets the last one."""

@@ -19,7 +19,7 @@ from loadtest import locustfile, session
 from loadtest.client.chat import ChatClient
 from loadtest.client.connection import Endpoint
 from loadtest.clock import RunClock
-from loadtest.errors import TargetAbsent
+from loadtest.errors import NotStarted, TargetAbsent
 from loadtest.observers import Observer
 from loadtest.observers.watch import Watch
 from loadtest.observers.watched import Watched
@@ -31,6 +31,7 @@ from loadtest.spec import Profile
 from loadtest.verdict import has_scaled, way_back
 
 AFTER_SCALED_S = 5.0  # by then every observer has looked again, and the new replica has its share of the load
+START_S = 30.0  # for Locust to start a load whose schedule is computed already
 _TICK_S = 0.2
 
 
@@ -79,7 +80,7 @@ class Conductor:
             self._own.close()
 
     def run(self, *, verify: bool) -> Run:
-        """The whole run. Raises TargetAbsent."""
+        """The whole run. Raises TargetAbsent, NotStarted."""
         signal_handler = gevent.signal_handler(signal.SIGINT, self.interrupt)
         try:
             model = ChatClient(self._endpoint, self._profile.sending, clock=self._clock_now).prepare()
@@ -167,7 +168,11 @@ class Conductor:
     def _load(self, runner: Runner) -> Session:
         """Start the shape, and wait until all that was sent has ended."""
         runner.start_shape()
+        limit_s = self._clock_now() + START_S
         while (own := session.find(runner.environment)) is None:
+            if self._clock_now() > limit_s:  # Locust logs what its listeners raise, and goes on without them
+                runner.quit()
+                raise NotStarted(f"the load did not begin within {START_S:g} s: what Locust logged says why")
             gevent.sleep(0.005)
         self._own = own
         if self._interrupts:

@@ -12,6 +12,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+GIVE_A_KEY = "set CHATBOT_LOADTEST_API_KEY to a key that it knows"
 
 
 class Settings(BaseSettings):

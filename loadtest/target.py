@@ -18,9 +18,7 @@ from loadtest.observers.kubernetes.api import connect
 from loadtest.observers.kubernetes.dashboard import ServiceProxy
 from loadtest.observers.serve import ServeObserver
 from loadtest.rehearsal import Rehearsal
-from loadtest.settings import DEFAULT_URL, Settings
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from loadtest.settings import DEFAULT_URL, LOOPBACK, Settings
 
 
 @dataclass(frozen=True, slots=True)

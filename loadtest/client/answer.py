@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtest.record import Outcome
+from loadtest.settings import GIVE_A_KEY
 
+UNAUTHORIZED = 401
 _BY_STATUS = {429: Outcome.RATE_LIMITED, 503: Outcome.UNAVAILABLE}
 _LONGEST_ERROR = 300  # characters of a server's message that a report keeps
 
@@ -71,6 +73,8 @@ class Answer:
             self.error = _message(json.loads(body))
         except ValueError:
             self.error = body[:_LONGEST_ERROR].decode("utf-8", "replace")
+        if self.status == UNAUTHORIZED:
+            self.error += f" ({GIVE_A_KEY})"
 
     def fail_stream(self, why: str) -> None:
         """The stream said, inside a 200, that it failed."""

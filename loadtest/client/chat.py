@@ -9,12 +9,13 @@ import gevent
 import gevent.socket
 from geventhttpclient.response import HTTPParseError
 
-from loadtest.client.answer import Answer
+from loadtest.client.answer import UNAUTHORIZED, Answer
 from loadtest.client.connection import READ_BYTES, ConnectionPool, Endpoint, Response
 from loadtest.client.sse import EventDecoder
 from loadtest.errors import TargetAbsent
 from loadtest.prompts import ChatRequest
 from loadtest.record import Outcome
+from loadtest.settings import GIVE_A_KEY
 from loadtest.spec import Sending
 
 PATH = "/v1/chat/completions"
@@ -179,6 +180,8 @@ class ChatClient:
                         response.feed(data)
                 finally:
                     sock.close()
+            if response.status_code == UNAUTHORIZED:
+                raise TargetAbsent(f"{self._endpoint} answers 401: {GIVE_A_KEY}")
             document = json.loads(response.take_body())
             if response.status_code != 200:
                 raise TargetAbsent(f"{self._endpoint}/v1/models answers {response.status_code}: {document}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
 from loadtest.observers import NoAnswerInTime, ObserverError
+from loadtest.settings import LOOPBACK
 
 TOKEN_HEADER = "x-ray-authorization"  # noqa: S105 - a header's name
 
@@ -25,7 +27,9 @@ class HttpDashboard:
 
     def __init__(self, url: str, *, token: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
         headers = {TOKEN_HEADER: f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=5, transport=transport)
+        # A proxy of the environment cannot reach this machine's loopback, and need not.
+        proxies = urlsplit(url).hostname not in LOOPBACK
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=5, transport=transport, trust_env=proxies)
 
     def read(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """The body of a GET. Raises ObserverError."""
@@ -42,6 +46,10 @@ class HttpDashboard:
         except httpx.HTTPError as error:
             raise ObserverError(f"Ray's dashboard at {self._http.base_url} does not answer: {error}") from error
         return answer.content
+
+    def close(self) -> None:
+        """Close what is idle."""
+        self._http.close()
 
 
 def document(dashboard: Dashboard, path: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:

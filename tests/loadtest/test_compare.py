@@ -13,8 +13,8 @@ from tests.support import runs
 from tests.support.load_profiles import profile, record
 
 
-def build(run: Run) -> dict[str, Any]:
-    return documents.build(run, verify=run.watched is not None, target=runs.TARGET, versions=runs.VERSIONS)
+def build(run: Run, *, target: dict[str, str] = runs.TARGET) -> dict[str, Any]:
+    return documents.build(run, verify=run.watched is not None, target=target, versions=runs.VERSIONS)
 
 
 def rows(comparison: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -51,3 +51,15 @@ def test_the_terminal_shows_both_and_the_ratios() -> None:
     text = "\n".join(compare.lines(compare.build(BASE, SLOWER)))
     assert "ttft_s p50" in text
     assert "2.00×  worse" in text
+
+
+def test_runs_of_another_model_runner_or_target_are_cautioned_about() -> None:
+    other = build(
+        runs.run(tuple(record(i, at_s=i / 2, fingerprint="simulated-x") for i in range(20)), model="another"),
+        target=runs.TARGET | {"name": "eks", "base_url": "https://chat.example", "class": "remote"},
+    )
+    assert compare.build(BASE, other)["cautions"] == [
+        "the models differ: golden and another",
+        "the runners differ: (did not say) and simulated-x",
+        "the targets differ: local at http://127.0.0.1:8000 and eks at https://chat.example",
+    ]

@@ -3,8 +3,7 @@
     python -m tests.support.golden --log FILE [--plan JSON]      listens on loopback, prints its port, ends on EOF of stdin
 
 Request n does what the plan says for it (`cycle[n % len]`), so every class of failure has an exact count. Tokens are
-split in the middle of characters and of events, and sometimes two of them share a write. It shares no code with the
-client; `golden_oracle` reads its log.
+split in the middle of characters and of events. It shares no code with the client; `golden_oracle` reads its log.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ class Plan:
     stall: tuple[float, float] | None = None  # seconds after the first request between which nothing is answered
     retry_after_s: int = 1
     split: bool = True
+    key: str = ""  # where one is set, whoever does not send it gets 401
     serve: dict[str, Any] | None = None  # see golden_serve: a Serve status that scales
 
 
@@ -64,6 +64,8 @@ class Golden:
         lengths = [line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length")]
         body = await reader.readexactly(int(lengths[0]) if lengths else 0)
         received_s = time.monotonic()
+        if self.plan.key and f"authorization: bearer {self.plan.key}".lower() not in head.lower():
+            return await self.plain(writer, 401, {"error": {"message": "golden wants a key"}})
         if method == "POST" and path == "/v1/chat/completions":
             return await self.chat(json.loads(body), received_s, writer)
         if path == "/v1/models":

@@ -144,3 +144,14 @@ def test_an_address_is_read(url: str, endpoint: Endpoint) -> None:
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(UsageError):
         Endpoint.parse(url)
+
+
+def test_a_chatbot_that_wants_a_key_is_told_apart_from_none_and_says_which_variable_to_set(tmp_path: Path) -> None:
+    said = "set CHATBOT_LOADTEST_API_KEY to a key that it knows"
+    with golden(tmp_path, key="secret") as server:
+        (answer,) = ask_all(server.url, 1, model="golden")
+        with pytest.raises(TargetAbsent, match=f"answers 401: {said}"):
+            ChatClient(Endpoint.parse(server.url), profile().sending, clock=time.monotonic).prepare()
+        keyed = Endpoint.parse(server.url, api_key="secret")
+        assert ChatClient(keyed, profile().sending, clock=time.monotonic).prepare() == "golden"
+    assert (answer.outcome(), answer.error) == (Outcome.REFUSED, f"golden wants a key ({said})")
