@@ -124,7 +124,7 @@ class Deployment:
 
 def _troubles(watched: Watched) -> tuple[str, ...]:
     """Who sees nothing can say nothing of a deployment."""
-    return (f"target absent: none of the observers sees it ({watched.blind})",) if watched.blind else ()
+    return (f"target absent: none of the observers sees it ({watched.now.blind})",) if watched.now.blind else ()
 
 
 def _profile(timeout_s: float) -> Profile:

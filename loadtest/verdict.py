@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from loadtest import reasons, timeline
+from loadtest import concurrency, reasons, timeline
 from loadtest.observers import Cause, Event, ScalingRule
 from loadtest.observers.watched import Account, Watched
 from loadtest.record import Record
@@ -45,7 +45,7 @@ class Replicas:
     """The replica rule, and what came of it."""
 
     before: int
-    expected: int | None  # None: an open loop, in which the rule gives no single number
+    expected: int | None  # None: the rule gives no single number for this load, and `rule` says why
     observed: int  # when the load ended
     after: int | None  # at the end of the watch
     rule: str
@@ -60,6 +60,7 @@ class Scaling:
     scale_out: tuple[Chain, ...]
     scale_in: tuple[Chain, ...]
     broken_link: BrokenLink | None
+    inconclusive: str = ""  # why a link that is missing is no finding; the run is void then
 
 
 def expected_replicas(users: int, rule: ScalingRule) -> int:
@@ -76,17 +77,27 @@ def has_scaled(users: int, watched: Watched, answered: Collection[str]) -> bool:
 
 
 def wanted_replicas(profile: Profile, rule: ScalingRule) -> int | None:
-    """What the heaviest stage asks for; None for an open loop."""
+    """What the heaviest stage asks for; None where the rule gives no single number."""
+    return None if why_no_number(profile, rule) else expected_replicas(profile.most_users, rule)
+
+
+def why_no_number(profile: Profile, rule: ScalingRule) -> str:
+    """Why nobody can say how many requests will be in flight; empty for users who always wait for an answer."""
     if profile.loop == "open":
-        return None
-    return expected_replicas(max(stage.users or 0 for stage in profile.stages), rule)
+        return "open loop"
+    if profile.prompts.users_pause:
+        return f"the {profile.most_users} users think between turns, and are not always waiting for an answer"
+    fewest, most = max(1, rule.min_replicas), rule.max_ongoing_requests
+    if most is not None and profile.most_users > most * fewest:
+        return f"{profile.most_users} users are more than max_ongoing_requests {most} lets into {fewest} replicas"
+    return ""
 
 
 def load_steps(profile: Profile, rule: ScalingRule | None, *, before: int) -> tuple[Event, ...]:
-    """When the load was applied, and in a closed loop each time that it came to ask for more replicas."""
+    """When the load was applied, and, where the rule gives numbers, each time that it came to ask for more replicas."""
     starts_s = profile.stage_starts_s()
     first = Event("load-applied", starts_s[profile.load_stage], "client")
-    if rule is None or profile.loop == "open":
+    if rule is None or why_no_number(profile, rule):
         return (first,)
     steps, had = [], before
     for stage, at_s in list(zip(profile.stages, starts_s, strict=True))[profile.load_stage :]:
@@ -123,13 +134,16 @@ def judge(
         before, wanted, observed, None if after is None else int(after), _rule_in_words(profile, watched),
         launched if "nodeclaim-created" in watched.stages else None,
     )  # fmt: skip
-    broken = (
-        _cap_too_low(watched.rule, before, waited_s, watched)
-        or _broken(out, removed_s, watched.under_load, profile)
-        or _wrong_count(replicas, watched, waited_s)
-        or _broken(back, watched.until_s, watched.now, profile)
-    )
-    return Scaling(replicas, out, back, broken)
+    if capped := _cap_too_low(watched.rule, before, waited_s, watched):
+        return Scaling(replicas, out, back, capped)
+    if broken := _broken(out, removed_s, watched.under_load, profile) or _wrong_count(replicas, watched, waited_s):
+        unseen = _unseen(watched.under_load, "when the load ended")
+        why = unseen or _unasked(replicas, watched, out, records, profile)
+    elif broken := _broken(back, watched.until_s, watched.now, profile):
+        why = _unseen(watched.now, "at the end")
+    else:
+        why = ""
+    return Scaling(replicas, out, back, None if why else broken, why)
 
 
 def way_back(watched: Watched, *, removed_s: float, before: int) -> tuple[Chain, ...]:
@@ -210,6 +224,34 @@ def _over_budget(stage: StageTime, profile: Profile) -> bool:
     return budget_s is not None and stage.took_s is not None and stage.took_s > budget_s
 
 
+def _unseen(account: Account, when: str) -> str:
+    """A link that nobody could have seen is not missing."""
+    return (
+        f"nobody could see the target {when}, so nothing can be said of its scaling: {account.blind}"
+        if account.blind
+        else ""
+    )
+
+
+def _unasked(
+    replicas: Replicas, watched: Watched, out: Sequence[Chain], records: Sequence[Record], profile: Profile
+) -> str:
+    """A load that never exceeds what Serve aims at does not fail because Serve adds nothing."""
+    rule, asks = watched.rule, replicas.expected is None or replicas.expected <= replicas.before
+    raised = any(stage.name == "serve-target-raised" and stage.status == "reached" for c in out for stage in c.stages)
+    failed = sum(record.failed for record in records) > profile.slo.errors * len(records)
+    if rule is None or not asks or raised or failed:
+        return ""
+    enough = rule.target_ongoing_requests * max(1, replicas.before)
+    busiest = concurrency.busiest(records, rule.look_back_period_s)
+    if busiest > enough:
+        return ""
+    return (
+        f"this load asks for no further replica, so there is nothing to verify: in its busiest {rule.look_back_period_s:g} s "
+        f"on average {busiest:.1f} requests were in flight, and Serve adds one above {enough:g}"
+    )
+
+
 def _wrong_count(replicas: Replicas, watched: Watched, waited_s: float) -> BrokenLink | None:
     if replicas.expected is None or replicas.observed == replicas.expected:
         return None
@@ -225,7 +267,6 @@ def _rule_in_words(profile: Profile, watched: Watched) -> str:
     rule = watched.rule
     if rule is None:
         return "the autoscaling rule could not be read"
-    if profile.loop == "open":
-        return f"open loop: more than before, at most {rule.max_replicas}"
-    users = max(stage.users or 0 for stage in profile.stages)
-    return f"clamp(ceil({users} users / target {rule.target_ongoing_requests:g}), {rule.min_replicas}, {rule.max_replicas})"
+    if why := why_no_number(profile, rule):
+        return f"{why}: more than before, at most {rule.max_replicas}"
+    return f"clamp(ceil({profile.most_users} users / target {rule.target_ongoing_requests:g}), {rule.min_replicas}, {rule.max_replicas})"

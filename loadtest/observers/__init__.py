@@ -45,6 +45,8 @@ class ScalingRule:
     min_replicas: int
     max_replicas: int
     target_ongoing_requests: float
+    max_ongoing_requests: int | None = None  # that one replica lets in; None: not known
+    look_back_period_s: float = 30.0  # over which Serve averages the requests in flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +109,7 @@ class ObserverError(Exception):
 
 class NoAnswerInTime(ObserverError):
     """The source took the question and says nothing."""
+
+
+class TargetSilent(ObserverError):
+    """The source answers, and the part of the target that it speaks for does not: a finding, where the others mean blindness."""

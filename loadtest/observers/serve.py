@@ -19,18 +19,21 @@ from loadtest.observers import (
     ObserverError,
     Sample,
     ScalingRule,
+    TargetSilent,
     startup,
 )
 from loadtest.observers.dashboard import Dashboard, document
 from loadtest.observers.startup import Startup
 
 PATH = "/api/serve/applications/"
+ALIVE_PATH = "/api/version"  # which the dashboard answers without asking anybody
 STAGES = frozenset(
     {"serve-target-raised", "replica-started", "replica-running", "serve-target-lowered", "replica-drained"}
 )
 LOADING = frozenset({"model-loaded"})
 FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 _SOURCE = "serve"
+SERVES_LOOK_BACK_S = 30.0  # Serve's own default
 _STARTUP_S = 1.0  # between two looks into a replica's log
 
 
@@ -60,7 +63,6 @@ class Snapshot:
     status: str
     message: str
     rule: ScalingRule | None
-    max_ongoing_requests: int | None = None  # that a replica takes at once
 
     @property
     def running(self) -> int:
@@ -88,8 +90,7 @@ def parse(document: Mapping[str, Any], at_s: float, *, application: str, deploym
         replicas=replicas,
         status=str(app.get("status") if app.get("status") in FAILED else details["status"]),
         message=(details.get("message") or app.get("message") or "").strip(),
-        rule=_rule(config.get("autoscaling_config")),
-        max_ongoing_requests=config.get("max_ongoing_requests"),
+        rule=_rule(config),
     )
 
 
@@ -113,7 +114,8 @@ def causes(snapshot: Snapshot, starts: Mapping[str, Startup]) -> Iterator[Cause]
     """What Serve and its replicas say of links that are missing."""
     for replica in snapshot.replicas.values():
         yield from _startup_causes(snapshot, replica, starts.get(replica.id, Startup()))
-    most, rule = snapshot.max_ongoing_requests, snapshot.rule
+    rule = snapshot.rule
+    most = rule.max_ongoing_requests if rule is not None else None
     if rule is not None and most is not None and most < rule.target_ongoing_requests:
         text = (
             f"max_ongoing_requests is {most} and target_ongoing_requests {rule.target_ongoing_requests:g}: "
@@ -173,10 +175,15 @@ def _replica_changes(before: Replica | None, after: Replica, at_s: float) -> lis
     return found
 
 
-def _rule(config: Mapping[str, Any] | None) -> ScalingRule | None:
+def _rule(deployment: Mapping[str, Any]) -> ScalingRule | None:
+    config = deployment.get("autoscaling_config")
     if not config:
         return None
-    return ScalingRule(config["min_replicas"], config["max_replicas"], float(config["target_ongoing_requests"]))
+    return ScalingRule(
+        config["min_replicas"], config["max_replicas"], float(config["target_ongoing_requests"]),
+        max_ongoing_requests=deployment.get("max_ongoing_requests"),
+        look_back_period_s=float(config.get("look_back_period_s") or SERVES_LOOK_BACK_S),
+    )  # fmt: skip
 
 
 def _evidence(snapshot: Snapshot) -> tuple[str, ...]:
@@ -236,9 +243,7 @@ class ServeObserver:
         try:
             found = document(self._dashboard, PATH)
         except NoAnswerInTime as error:
-            raise ObserverError(
-                f"Ray's dashboard does not answer for Serve, whose controller it asks: {error}"
-            ) from error
+            raise self._silent(error) from error
         except ObserverError as error:
             raise ObserverError(f"Serve does not say how it is: {error}") from error
         snapshot = parse(found, now_s, application=self._application, deployment=self._deployment)
@@ -257,6 +262,14 @@ class ServeObserver:
             links=tuple(link for replica in snapshot.replicas.values() for link in replica.links),
             causes=tuple(causes(snapshot, self._starts)),
         )
+
+    def _silent(self, error: NoAnswerInTime) -> ObserverError:
+        """Who it is that takes the question and says nothing: Serve's controller, or the dashboard itself."""
+        try:
+            self._dashboard.read(ALIVE_PATH)
+        except ObserverError as other:
+            return ObserverError(f"Ray's dashboard does not answer for Serve, nor for anything else: {other}")
+        return TargetSilent(f"Ray's dashboard does not answer for Serve, whose controller it asks: {error}")
 
     def _loaded(self, snapshot: Snapshot, now_s: float) -> Iterator[Event]:
         """Models that were loaded since the last look into the logs of replicas that start, by the log's own clock."""

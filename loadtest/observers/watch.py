@@ -8,7 +8,18 @@ from collections.abc import Callable, Sequence
 import gevent
 from gevent.lock import RLock
 
-from loadtest.observers import Cause, Event, Link, Machine, Observation, Observer, ObserverError, Sample, ScalingRule
+from loadtest.observers import (
+    Cause,
+    Event,
+    Link,
+    Machine,
+    Observation,
+    Observer,
+    ObserverError,
+    Sample,
+    ScalingRule,
+    TargetSilent,
+)
 from loadtest.observers.watched import Account, Watched
 
 
@@ -73,7 +84,6 @@ class Watch:
             until_s=self._clock(),
             interval_s=max(observer.interval_s for observer in self._observers),
             failed_looks=dict(self._failed),
-            blind=self._blind(),
         )
 
     def _look(self, observer: Observer) -> None:
@@ -111,12 +121,13 @@ class Watch:
             else:
                 evidence += seen.evidence
                 causes += seen.causes
-        return Account(tuple(evidence), tuple(causes))
+        return Account(tuple(evidence), tuple(causes), self._blind())
 
     def _blind(self) -> str:
-        """The last error where every observer's last look failed."""
+        """The last error where every observer's last look failed, and none of them for what it looks at."""
         errors = [seen for seen in self._last.values() if isinstance(seen, ObserverError)]
-        return str(errors[-1]) if errors and len(errors) == len(self._last) else ""
+        saw = len(errors) < len(self._last) or any(isinstance(error, TargetSilent) for error in errors)
+        return str(errors[-1]) if errors and not saw else ""
 
     def _run(self, observer: Observer) -> None:
         while True:

@@ -13,6 +13,7 @@ class Account:
 
     evidence: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
+    blind: str = ""  # what the observers said, where none of them saw anything; empty: somebody saw
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,6 @@ class Watched:
     until_s: float = 0.0
     interval_s: float = 0.5  # the longest between two looks of one observer
     failed_looks: dict[str, int] = field(default_factory=dict)  # sentence -> how often
-    blind: str = ""  # what the observers said at the last look, where none of them saw anything
 
     def last(self, name: str, *, before_s: float = float("inf")) -> float | None:
         """The last value of a figure up to an instant."""

@@ -19,10 +19,12 @@ def estimate(
     loaded_s: float,
     until_s: float,
     output_tokens: int,
+    loaded_output_tokens: float,
 ) -> dict[str, Any]:
     """By what each machine cost while it was there, where their prices are known; else node-seconds × one price.
 
     Nodes are the workers' that the observers counted, else one per running replica; machines are all, the head's too.
+    `loaded_output_tokens` arrived before `loaded_s`, the rest while the service drained.
     """
     counted = "nodes_ready" if any(sample.name == "nodes_ready" for sample in samples) else "replicas_running"
     loaded_node_s, all_node_s = (node_seconds(samples, counted, until_s=end_s) for end_s in (loaded_s, until_s))
@@ -47,9 +49,9 @@ def estimate(
     if usd_loaded is None or usd_all is None:
         return document
     document["sentence"] = f"{usd_all:.4f} USD for the machines of this run{_unpriced(machines)}"
-    if not output_tokens:
+    if not output_tokens or not loaded_output_tokens:
         return document
-    loaded, whole = usd_loaded / output_tokens * 1e6, usd_all / output_tokens * 1e6
+    loaded, whole = usd_loaded / loaded_output_tokens * 1e6, usd_all / output_tokens * 1e6
     document |= {"usd_per_million_output_tokens_loaded": loaded, "usd_per_million_output_tokens_all": whole}
     document["sentence"] += (
         f": {loaded:.2f} USD per million output tokens while loaded, {whole:.2f} with cold start and idle time"

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from loadtest import honesty, metrics, slo
+from loadtest.client.answer import UNAUTHORIZED
 from loadtest.record import Outcome, Record
 from loadtest.report import cost, prediction, series, summary
 from loadtest.run_result import Run
@@ -21,8 +22,8 @@ def build(run: Run, *, verify: bool, target: Mapping[str, Any], versions: Mappin
     """Everything that is known of the run, and the verdict."""
     profile, records = run.profile, run.records
     measured = summary.measured(profile, records)
-    void = void_reasons(run)
     scaling = _scaling(run) if verify and run.watched is not None else None
+    void = (*void_reasons(run), *([scaling.inconclusive] if scaling is not None and scaling.inconclusive else ()))
     objectives = () if run.deployment else slo.objectives(measured, profile.slo)  # no load, no promise
     verdict = overall(void, scaling, objectives)
     samples = run.watched.samples if run.watched is not None else ()
@@ -50,6 +51,7 @@ def build(run: Run, *, verify: bool, target: Mapping[str, Any], versions: Mappin
         "cost": cost.estimate(
             profile.cost, samples, run.watched.machines if run.watched is not None else (), loaded_s=run.removed_s, until_s=run.ended_s,
             output_tokens=sum(record.completion_tokens or 0 for record in records),
+            loaded_output_tokens=summary.tokens_in(records, summary.Span(((0.0, run.removed_s),))),
         ),
         "observers": _observers(run),
         "seed": profile.seed,
@@ -64,7 +66,7 @@ def build(run: Run, *, verify: bool, target: Mapping[str, Any], versions: Mappin
         "ended_s": run.ended_s,
         "definitions": {m.name: {"title": m.title, "unit": m.unit, "formula": m.formula, "needs": m.needs}
                         for m in metrics.METRICS},
-        "series": series.build(profile, records, samples, until_s=run.ended_s),
+        "series": series.build(profile, records, samples, measured=measured, until_s=run.ended_s),
     }  # fmt: skip
 
 
@@ -79,6 +81,8 @@ def void_reasons(run: Run) -> tuple[str, ...]:
         reasons.append("no request was due")
     elif all(record.outcome is Outcome.CONNECT_ERROR for record in run.records):
         reasons.append(f"target absent: no connection in {len(run.records)} requests ({run.records[0].error})")
+    elif all(record.status == UNAUTHORIZED for record in run.records):
+        reasons.append(f"the chatbot refused all {len(run.records)} requests: {run.records[0].error}")
     return (*reasons, *honesty.void_reasons(run.profile.client_limits, run.records, run.pulses))
 
 
@@ -91,12 +95,12 @@ def _scaling(run: Run) -> Scaling | None:
 
 
 def _traffic(run: Run, measured: Sequence[Record], void: Sequence[str]) -> dict[str, Any]:
-    rows = summary.by_stage(run.profile, run.records)
+    rows = summary.by_stage(run.profile, run.records, removed_s=run.removed_s)
     return {
         "loop": run.profile.loop,
         "process": run.profile.process if run.profile.loop == "open" else None,
         "honesty": _honesty(run, measured),
-        "total": summary.totals(run.profile, run.records),
+        "total": summary.totals(run.profile, run.records, removed_s=run.removed_s),
         "stages": rows,
         "knee": summary.knee(run.profile, rows) if not void else None,  # a saturated client has no say about the server
         "errors": _errors(run.records),

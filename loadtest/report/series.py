@@ -17,8 +17,18 @@ _MOST_BINS = 400
 _WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 
 
-def build(profile: Profile, records: Sequence[Record], samples: Sequence[Sample], *, until_s: float) -> dict[str, Any]:
-    """Everything that the page draws; every list has one value a bin, None where nothing was measured."""
+def build(
+    profile: Profile,
+    records: Sequence[Record],
+    samples: Sequence[Sample],
+    *,
+    measured: Sequence[Record],
+    until_s: float,
+) -> dict[str, Any]:
+    """Everything that the page draws; every list has one value a bin, None where nothing was measured.
+
+    `measured`: the records without warm-ups, which are drawn and break no SLO.
+    """
     bin_s = next((width for width in _WIDTHS_S if until_s / width <= _MOST_BINS), _WIDTHS_S[-1])
     bins = max(1, math.ceil(until_s / bin_s))
     ok = [record for record in records if record.outcome is Outcome.OK]
@@ -37,7 +47,7 @@ def build(profile: Profile, records: Sequence[Record], samples: Sequence[Sample]
         "itl_p95_s": [_percentile(values, 95) for values in itl],
         "in_flight": _present(((r.dispatched_s, r.ended_s) for r in records), bin_s, bins),
         "waiting": _present(((r.dispatched_s, r.first_token_s or r.ended_s) for r in records), bin_s, bins),
-        "violating_s": list(slo.violating_seconds(records, profile.slo)),
+        "violating_s": list(slo.violating_seconds(measured, profile.slo)),
         "samples": {name: _steps(samples, name) for name in sorted({sample.name for sample in samples})},
     }
 

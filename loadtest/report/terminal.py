@@ -29,7 +29,7 @@ def _traffic(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"  runner   {', '.join(document['fingerprints']) or 'did not say (no system_fingerprint)'}"
     yield (
         f"  rate     offered {total['offered_per_s']:.2f}/s, achieved {total['achieved_per_s']:.2f}/s, "
-        f"completed {total['completed_per_s']:.2f}/s, {total['tokens']['completion_per_s']:.1f} tokens/s"
+        f"answered {total['completed_per_s']:.2f}/s, {total['tokens']['completion_per_s']:.1f} tokens/s"
     )
     yield f"  outcomes {_outcomes(total)}"
     yield f"  goodput  {_share(total['goodput']['share'])} (promised {_share(document['slo_limits']['goodput'])})"
@@ -63,13 +63,13 @@ def _latencies(definitions: Mapping[str, Any], latency: Mapping[str, Any]) -> It
 
 
 def _stages(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield f"  {'stage':<20}{'offered/s':>10}{'achieved/s':>11}{'ok':>7}{'failed':>8}{'TTFT p95':>10}{'ITL p95':>9}{'good':>8}"
+    yield f"  {'stage':<20}{'offered/s':>10}{'achieved/s':>11}{'answered/s':>11}{'ok':>7}{'failed':>8}{'TTFT p95':>10}{'ITL p95':>9}{'good':>8}"
     for row in rows:
         failed = row["started"] - row["outcomes"]["ok"] - row["outcomes"]["cancelled"]
         ttft, itl = (_ms(row["latency"][name]) for name in ("ttft_s", "itl_s"))
         name = row["name"] + (" (warm-up)" if row["warmup"] else "")
         yield (
-            f"  {name:<20}{row['offered_per_s']:>10.2f}{row['achieved_per_s']:>11.2f}{row['outcomes']['ok']:>7}"
+            f"  {name:<20}{row['offered_per_s']:>10.2f}{row['achieved_per_s']:>11.2f}{row['completed_per_s']:>11.2f}{row['outcomes']['ok']:>7}"
             f"{failed:>8}{ttft:>10}{itl:>9}{_share(row['goodput']['share']):>8}"
         )
     yield ""

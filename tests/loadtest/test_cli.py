@@ -9,14 +9,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from loadtest.arrivals import schedule
 from tests.support import child, golden_oracle
 from tests.support.golden_process import GoldenProcess, golden
+from tests.support.load_profiles import profile
 
 pytestmark = pytest.mark.slow  # each test is a process or three
 
@@ -250,3 +253,83 @@ def _await_requests(server: GoldenProcess, count: int) -> None:
     while len(server.truths()) < count:
         assert time.monotonic() < limit_s, "the server saw no requests"
         time.sleep(0.05)
+
+
+def test_what_was_refused_or_broke_off_is_no_part_of_a_conversation(tmp_path: Path) -> None:
+    prompts = {"words": 5, "answer_tokens": 4, "turns": 4}
+    stages = [{"name": "only", "duration_s": 2, "users": 1}]
+    with golden(tmp_path, cycle=["ok", "503", "stream_error", "ok", "ok"]) as server:
+        run(server, write(tmp_path, loop="closed", stages=stages, prompts=prompts), tmp_path)
+    rows = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert len(rows) > 8
+    said = [[message["role"] for message in row["messages"]] for row in rows[:8]]
+    assert said[:4] == [
+        ["user"],
+        ["user", "assistant", "user"],
+        ["user", "assistant", "user"],
+        ["user", "assistant", "user"],
+    ]
+    assert said[4:8] == [
+        ["user"],
+        ["user", "assistant", "user"],
+        *[["user", "assistant", "user", "assistant", "user"]] * 2,
+    ]
+    whole = {len(m["content"]) > 0 for row in rows for m in row["messages"]}
+    assert whole == {True}
+
+
+def test_a_seed_that_draws_more_than_the_bounds_allow_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    stages = [{"name": "only", "duration_s": 2, "rate": {"shape": "constant", "per_s": 5}}]
+    fields = {"stages": stages, "process": "poisson", "bounds": {"requests": 12}}
+    counts = {seed: len(schedule(profile(seed=seed, process="poisson", stages=stages))) for seed in range(1, 40)}
+    few, many = (next(s for s, n in counts.items() if (n > 12) is more) for more in (False, True))
+    with golden(tmp_path) as server:
+        code, _, err = command(
+            "run", write(tmp_path, seed=few, **fields), "--seed", str(many), "--base-url", server.url, tmp_path=tmp_path
+        )
+        assert server.truths() == []
+    assert (code, err) == (64, f"error: --seed {many}: the stages ask for more than bounds.requests = 12 requests\n")
+
+
+NEVER_STARTS = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from loadtest import cli, run, session
+def broken(*_, **__):
+    raise RuntimeError("a listener of Locust's fails")
+session.Session.__init__ = broken
+run.START_S = 0.5
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_load_that_locust_does_not_start_ends_with_3_and_a_sentence(tmp_path: Path) -> None:
+    with golden(tmp_path) as server:
+        process = child.start(
+            [sys.executable, "-c", NEVER_STARTS, "run", str(write(tmp_path)), "--base-url", server.url],
+            cwd=ROOT, environment=os.environ,
+        )  # fmt: skip
+        code, _, err = child.finish(process, timeout_s=60)
+    assert code == 3
+    assert "error: the load did not begin within 0.5 s: what Locust logged says why" in err
+    assert "a listener of Locust's fails" in err
+
+
+def test_a_dashboard_that_goes_away_voids_the_verdict_and_blames_nothing(tmp_path: Path) -> None:
+    token, quick = tmp_path / "token", tmp_path / "serve"
+    token.write_text("secret\n")
+    quick.mkdir()
+    with golden(tmp_path) as server, ExitStack() as dashboards:
+        dashboard = dashboards.enter_context(golden(quick, serve={}))
+        process = start(
+            "verify", closed(tmp_path), "--base-url", server.url, "--dashboard-url", dashboard.url,
+            "--dashboard-token-file", token, "--reports", tmp_path / "reports", "-o", "json", tmp_path=tmp_path,
+        )  # fmt: skip
+        _await_requests(server, 3)
+        dashboards.close()
+        code, out, _ = child.finish(process)
+    document = json.loads(out)
+    assert (code, document["verdict"], document["broken_link"]) == (3, "void", None)
+    assert document["void_reasons"][0].startswith("nobody could see the target when the load ended")
+    assert "does not answer" in document["void_reasons"][0]

@@ -11,11 +11,11 @@ from loadtest import profiles
 from loadtest.observers import Event, Sample, ScalingRule
 from loadtest.observers.watched import Watched
 from loadtest.profiles.reader import read
-from loadtest.record import Record
+from loadtest.record import Outcome, Record
 from loadtest.slo import Objective
 from loadtest.spec import Profile
 from loadtest.stages import SCALE_OUT
-from loadtest.verdict import Scaling, Verdict, expected_replicas, judge, overall
+from loadtest.verdict import Scaling, Verdict, expected_replicas, judge, overall, wanted_replicas
 from tests.support import chains
 from tests.support import recorded as recordings
 from tests.support.load_profiles import closed, profile, record
@@ -26,10 +26,10 @@ LOCAL = frozenset(
 )
 
 
-def stepped(**fields: Any) -> Profile:
+def stepped(users: int = 4, **fields: Any) -> Profile:
     """One user, and from APPLIED_S on four."""
     calm = {"name": "calm", "duration_s": chains.APPLIED_S, "users": 1, "warmup": True}
-    return closed(stages=[calm, {"name": "loaded", "duration_s": 90, "users": 4}], **fields)
+    return closed(stages=[calm, {"name": "loaded", "duration_s": 90, "users": users}], **fields)
 
 
 def scaling(
@@ -186,3 +186,70 @@ def test_a_recorded_run_without_one_link_and_all_that_follow_names_it(link: str)
     )
     assert broken.broken_link is not None
     assert broken.broken_link.stage == link
+
+
+def talking(**fields: Any) -> Profile:
+    """Eight users who think between the turns of a conversation."""
+    prompts = {"words": 5, "answer_tokens": 6, "turns": 3, "think_time_s": {"kind": "lognormal", "median": 3, "sigma": 1, "least": 0, "most": 9}}  # fmt: skip
+    calm = {"name": "calm", "duration_s": chains.APPLIED_S, "users": 1, "warmup": True}
+    return closed(stages=[calm, {"name": "talking", "duration_s": 90, "users": 8}], prompts=prompts, **fields)
+
+
+def answered(at_once: int, *, until_s: float = chains.REMOVED_S) -> tuple[Record, ...]:
+    """So many answers of a second each, one after the other, from the beginning of the load."""
+    seconds = range(int(chains.APPLIED_S), int(until_s))
+    return tuple(record(i, at_s=at_s, ttft_s=1.0, gaps_s=()) for at_s in seconds for i in range(at_once))
+
+
+STILL = chains.watched([], visible=LOCAL, rule=ScalingRule(1, 2, 6.0), under_load=1)
+
+
+def test_users_who_think_are_not_always_waiting_so_no_number_of_replicas_is_expected() -> None:
+    judged = scaling(chains.watched(local(), visible=LOCAL, rule=ScalingRule(1, 4, 2.0)), talking())
+    assert judged.replicas.expected is None
+    assert judged.replicas.rule == (
+        "the 8 users think between turns, and are not always waiting for an answer: more than before, at most 4"
+    )
+    assert judged.broken_link is None
+    assert read(profiles.find("conversation")).prompts.users_pause
+
+
+def test_think_time_without_a_second_turn_is_never_taken() -> None:
+    once = closed(prompts={"words": 5, "answer_tokens": 6, "turns": 1, "think_time_s": 3})
+    assert wanted_replicas(once, ScalingRule(1, 4, 2.0)) == 2
+
+
+@pytest.mark.parametrize(("most", "expected"), [(None, 2), (4, 2), (3, None)])
+def test_more_users_than_the_replicas_let_in_give_no_number(most: int | None, expected: int | None) -> None:
+    rule = ScalingRule(1, 4, 2.0, max_ongoing_requests=most)
+    assert wanted_replicas(stepped(), rule) == expected
+    judged = scaling(chains.watched(local(), visible=LOCAL, rule=rule))
+    assert ("4 users are more than max_ongoing_requests 3 lets into 1 replicas" in judged.replicas.rule) == (most == 3)
+
+
+def test_a_load_that_asks_for_no_further_replica_verifies_nothing_and_blames_nobody() -> None:
+    judged = scaling(STILL, talking(), answered(4))
+    assert judged.broken_link is None
+    assert judged.inconclusive == (
+        "this load asks for no further replica, so there is nothing to verify: in its busiest 30 s on average "
+        "4.0 requests were in flight, and Serve adds one above 6"
+    )
+
+
+def test_users_of_a_closed_loop_whom_one_replica_is_enough_for_verify_nothing() -> None:
+    assert "nothing to verify" in scaling(STILL, stepped(), answered(4)).inconclusive
+
+
+@pytest.mark.parametrize(
+    ("load", "records"),
+    [
+        (talking(), answered(8)),
+        (talking(), (*answered(4), *(replace(r, outcome=Outcome.UNAVAILABLE) for r in answered(1)))),
+        (stepped(8), answered(4)),
+    ],
+    ids=["more in flight than the target", "in flight so few because they failed", "users who never pause"],
+)
+def test_a_load_that_does_ask_for_one_is_not_excused(load: Profile, records: tuple[Record, ...]) -> None:
+    broken = scaling(STILL, load, records).broken_link
+    assert broken is not None
+    assert broken.stage == "serve-target-raised"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from loadtest.observers import Observation, ObserverError, ScalingRule
+from loadtest.observers import Observation, ObserverError, ScalingRule, TargetSilent
 from loadtest.observers.dashboard import HttpDashboard
 from loadtest.observers.serve import ServeObserver
 from tests.support import recorded
+from tests.support.golden_process import golden
 from tests.support.golden_serve import GoldenServe
 
 
@@ -54,7 +56,7 @@ def test_the_first_look_is_the_baseline_and_no_event() -> None:
     first = looking.look(0.0)
     assert first.events == ()
     assert first.replicas == ("golden-0",)
-    assert first.rule == ScalingRule(1, 2, 2.0)
+    assert first.rule == ScalingRule(1, 2, 2.0, max_ongoing_requests=8)
     assert {sample.name: sample.value for sample in first.samples} == {
         "replicas_target": 1, "replicas_running": 1, "replicas_present": 1,
     }  # fmt: skip
@@ -107,8 +109,35 @@ def test_a_dashboard_that_takes_the_question_and_says_nothing_does_not_answer_fo
         raise httpx.ReadTimeout("timed out")
 
     looking = ServeObserver(HttpDashboard("http://dashboard", transport=httpx.MockTransport(hang)))
-    with pytest.raises(ObserverError, match=r"^Ray's dashboard does not answer for Serve"):
+    with pytest.raises(
+        ObserverError, match=r"^Ray's dashboard does not answer for Serve, nor for anything else"
+    ) as raised:
         looking.look(0.0)
+    assert not isinstance(raised.value, TargetSilent)
+
+
+def test_a_dashboard_that_answers_and_whose_serve_does_not_has_found_something() -> None:
+    def hang(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/api/serve/"):
+            raise httpx.ReadTimeout("timed out")
+        return httpx.Response(200, json={"version": "4"})
+
+    looking = ServeObserver(HttpDashboard("http://dashboard", transport=httpx.MockTransport(hang)))
+    with pytest.raises(TargetSilent, match=r"^Ray's dashboard does not answer for Serve, whose controller it asks"):
+        looking.look(0.0)
+
+
+def test_a_dashboard_on_loopback_is_asked_whatever_proxy_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with golden(tmp_path, serve={}) as server:
+        dashboard = HttpDashboard(server.url, token="secret")
+        assert ServeObserver(dashboard).look(0.0).replicas == ("golden-0",)
+        dashboard.close()
 
 
 @pytest.mark.parametrize(("most", "told"), [(1, True), (2, False), (8, False)])
@@ -132,6 +161,6 @@ def test_a_fixed_number_of_replicas_has_no_rule() -> None:
 def test_what_a_real_ray_answered_is_understood() -> None:
     looking, _ = observer(recorded.load("serve_applications"))
     look = looking.look(0.0)
-    assert look.rule == ScalingRule(1, 2, 6.0)
+    assert look.rule == ScalingRule(1, 2, 6.0, max_ongoing_requests=124, look_back_period_s=12.0)
     assert look.replicas == ("y6hn1fo0", "u78jvmgd")
     assert {sample.name: sample.value for sample in look.samples}["replicas_target"] == 2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gevent
+import pytest
 
-from loadtest.observers import Event, Observation, ObserverError, Sample, ScalingRule
+from loadtest.observers import Event, Observation, ObserverError, Sample, ScalingRule, TargetSilent
 from loadtest.observers.watch import Watch
 
 
@@ -14,12 +15,14 @@ class Scripted:
     stages = frozenset({"replica-running"})
     interval_s = 0.5
 
-    def __init__(self, name: str, *looks: Observation | str) -> None:
+    def __init__(self, name: str, *looks: Observation | ObserverError | str) -> None:
         self.name = name
         self.looks = iter(looks)
 
     def look(self, now_s: float) -> Observation:
         look = next(self.looks)
+        if isinstance(look, ObserverError):
+            raise look
         if isinstance(look, str):
             raise ObserverError(look)
         return look
@@ -89,3 +92,28 @@ def test_two_looks_of_one_observer_never_overlap() -> None:
     watch = Watch([Slow("one")], lambda: 0.0)
     gevent.joinall([gevent.spawn(watch.look), gevent.spawn(watch.load_ended)], raise_error=True)
     assert watch.so_far().failed_looks == {}
+
+
+@pytest.mark.parametrize(
+    ("looks", "blind"),
+    [
+        (("gone", "closed"), "closed"),
+        (("gone", Observation()), ""),
+        ((TargetSilent("Serve is silent"),), ""),
+        ((TargetSilent("Serve is silent"), Observation()), ""),
+        ((Observation(), Observation()), ""),
+    ],
+)
+def test_the_watch_is_blind_only_where_nobody_sees_or_learns_anything(
+    looks: tuple[Observation | ObserverError | str, ...], blind: str
+) -> None:
+    watch = Watch([Scripted(str(number), look) for number, look in enumerate(looks)], lambda: 0.0)
+    watch.load_ended()
+    assert watch.so_far().under_load.blind == blind
+
+
+def test_a_watch_that_was_blind_when_the_load_ended_and_sees_again_remembers_both() -> None:
+    watch = Watch([Scripted("one", "gone", observation(2, 2))], lambda: 9.0)
+    watch.load_ended()
+    watch.look()
+    assert (watch.so_far().under_load.blind, watch.so_far().now.blind) == ("gone", "")

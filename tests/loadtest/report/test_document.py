@@ -10,12 +10,13 @@ import jsonschema
 import pytest
 
 from loadtest.honesty import Pulse
-from loadtest.record import Outcome
+from loadtest.observers.watched import Account
+from loadtest.record import Outcome, Record
 from loadtest.report import document as documents
 from loadtest.report import terminal
 from loadtest.report.files import schema
 from loadtest.run_result import Run
-from tests.support import runs
+from tests.support import chains, runs
 from tests.support.load_profiles import failure, profile, record
 
 
@@ -110,19 +111,19 @@ def test_the_knee_is_the_last_rate_that_kept_the_slo() -> None:
     rates = [1, 2, 4]
     stages = [{"name": f"{r}/s", "duration_s": 10, "rate": {"shape": "constant", "per_s": r}} for r in rates]
     records = [record(100 * s + i, at_s=10 * s + i / r, stage=s, ttft_s=5 if r == 4 else 0.1) for s, r in enumerate(rates) for i in range(10 * r)]  # fmt: skip
-    knee = build(runs.run(tuple(records), profile=profile(stages=stages, find_knee=True), ended_s=32.0))["traffic"][
-        "knee"
-    ]
+    knee = build(
+        runs.run(tuple(records), profile=profile(stages=stages, find_knee=True), removed_s=30.0, ended_s=32.0)
+    )["traffic"]["knee"]
     assert knee == {
         "found": True, "last_good_per_s": 2.0, "first_bad_per_s": 4.0,
-        "sentence": "it keeps up to 2.00/s; at 4.00/s (4/s) goodput is 0%",
+        "sentence": "the SLO holds up to 2.00/s offered (2.00/s answered); at 4.00/s offered (2.00/s answered) in stage 4/s goodput is 0%",
     }  # fmt: skip
 
 
 def test_a_knee_that_was_not_reached_is_not_claimed() -> None:
     knee = build(runs.run(profile=profile(find_knee=True)))["traffic"]["knee"]
     assert not knee["found"]
-    assert knee["sentence"] == "no knee up to 2.00/s: every stage kept the SLO"
+    assert knee["sentence"] == "no knee up to 2.00/s offered (2.00/s answered): every stage kept the SLO"
 
 
 def test_a_price_gives_cost_per_token_and_the_break_even() -> None:
@@ -203,3 +204,103 @@ def test_a_deployment_that_stands_still_says_where() -> None:
 def test_a_knee_is_not_said_of_a_void_run() -> None:
     saturated = (Pulse("the client", (0.9,), (0.2,)),)
     assert build(runs.run(profile=profile(find_knee=True), pulses=saturated))["traffic"]["knee"] is None
+
+
+def behind(stage: int = 0, *, start_s: float = 0.0) -> tuple[Record, ...]:
+    """Ten requests a second for ten seconds, to a server of one answer of 50 tokens a second: it drains for ninety more."""
+    return tuple(
+        record(
+            i, at_s=start_s + i / 10, stage=stage, token_s=tuple(start_s + i + (k + 0.5) / 50 for k in range(50)), ended_s=start_s + i + 0.99,
+            completion_tokens=50,
+        )
+        for i in range(100)
+    )  # fmt: skip
+
+
+def test_a_server_that_falls_behind_is_reported_at_the_rate_at_which_it_answers() -> None:
+    total = build(runs.run(behind(), profile=profile(slo={}), ended_s=100.0))["traffic"]["total"]
+    assert (total["started"], total["outcomes"]["ok"], total["offered_per_s"]) == (100, 100, 10.0)
+    assert total["completed_per_s"] == total["goodput"]["per_s"] == 1.0
+    assert total["tokens"]["completion_per_s"] == pytest.approx(50)
+    assert total["tokens"]["completion"] == 5000
+
+
+def test_what_a_warm_up_asked_for_is_throughput_of_the_stage_in_which_it_arrives() -> None:
+    stages = [
+        {"name": n, "duration_s": 10, "warmup": n == "warm", "rate": {"shape": "constant", "per_s": 2}}
+        for n in ("warm", "real")
+    ]
+    traffic = build(runs.run(behind(), profile=profile(stages=stages, slo={}), removed_s=20.0, ended_s=100.0))[
+        "traffic"
+    ]
+    assert [row["completed_per_s"] for row in traffic["stages"]] == [1.0, 1.0]
+    assert (traffic["total"]["started"], traffic["total"]["completed_per_s"]) == (0, 1.0)
+    assert traffic["total"]["tokens"]["completion_per_s"] == pytest.approx(50)
+
+
+def test_a_token_of_several_words_of_usage_counts_as_often_as_usage_says() -> None:
+    halves = (record(0, at_s=9.0, ttft_s=0.5, gaps_s=(1.0,), completion_tokens=40),)
+    assert build(runs.run(halves))["traffic"]["total"]["tokens"]["completion_per_s"] == pytest.approx(2.0)
+
+
+def test_an_interrupted_stage_has_the_rates_of_the_time_that_it_had() -> None:
+    records = tuple(record(i, at_s=i / 2) for i in range(8))
+    total = build(runs.run(records, interrupted_s=4.0, removed_s=4.0))["traffic"]["total"]
+    assert total["offered_per_s"] == total["completed_per_s"] == 2.0
+
+
+def test_a_knee_says_how_far_the_answers_stayed_behind_what_was_asked() -> None:
+    knee = build(runs.run(behind(), profile=profile(find_knee=True, slo={"e2e_s": 200}), ended_s=100.0))["traffic"][
+        "knee"
+    ]
+    assert knee["sentence"] == "no knee up to 10.00/s offered (1.00/s answered): every stage kept the SLO"
+
+
+def test_tokens_that_came_after_the_load_cost_what_the_machines_cost_after_it() -> None:
+    cost = {"node_usd_per_h": 3.6}
+    watched = chains.watched([], visible=runs.LOCAL)
+    run = runs.run(behind(), profile=profile(slo={}, cost=cost), watched=watched, ended_s=100.0)
+    found = build(run)["cost"]
+    assert found["usd_per_million_output_tokens_loaded"] == pytest.approx(10 * 0.001 / 500 * 1e6)
+    assert found["usd_per_million_output_tokens_all"] == pytest.approx(found["node_seconds"] * 0.001 / 5000 * 1e6)
+
+
+@pytest.mark.parametrize(("out", "when"), [(True, "when the load ended"), (False, "at the end")])
+def test_a_link_that_nobody_could_see_voids_the_run_and_blames_nothing(*, out: bool, when: str) -> None:
+    run = _broken("serve-target-raised" if out else "serve-target-lowered")
+    assert run.watched is not None
+    gone = Account(("gone",), blind="Ray's dashboard does not answer: refused")
+    blind = replace(run.watched, now=gone, under_load=gone if out else run.watched.under_load)
+    document = build(replace(run, watched=blind), verify=True)
+    assert (document["verdict"], document["exit_code"], document["broken_link"]) == ("void", 3, None)
+    assert document["sentence"] == (
+        f"The run is void: nobody could see the target {when}, so nothing can be said of its scaling: "
+        "Ray's dashboard does not answer: refused."
+    )
+
+
+def test_a_chain_that_was_seen_whole_stands_whatever_the_observers_see_afterwards() -> None:
+    run = runs.verified()
+    assert run.watched is not None
+    blind = replace(run.watched, now=Account(("gone",), blind="gone"), under_load=Account(("gone",), blind="gone"))
+    assert build(replace(run, watched=blind), verify=True)["verdict"] == "pass"
+
+
+def test_a_chatbot_that_wants_a_key_voids_the_run_and_says_which_variable_to_set() -> None:
+    said = "no key (set CHATBOT_LOADTEST_API_KEY to a key that it knows)"
+    document = build(runs.run(tuple(failure(Outcome.REFUSED, i, status=401, error=said) for i in range(3))))
+    assert (document["exit_code"], document["sentence"]) == (
+        3,
+        f"The run is void: the chatbot refused all 3 requests: {said}.",
+    )
+
+
+def test_seconds_of_a_warm_up_are_shaded_no_more_than_they_are_counted() -> None:
+    stages = [
+        {"name": n, "duration_s": 5, "warmup": n == "warm", "rate": {"shape": "constant", "per_s": 2}}
+        for n in ("warm", "real")
+    ]
+    records = tuple(record(i, at_s=i / 2, stage=int(i >= 10), ttft_s=9 if i in (2, 14) else 0.1) for i in range(20))
+    document = build(runs.run(records, profile=profile(stages=stages)))
+    assert document["series"]["violating_s"] == [7]
+    assert document["slo_violating_s"] == 1
