@@ -6,6 +6,8 @@ from typing import Any
 
 from cluster.objects import dig, mapping, text
 
+_TRAILER = "For further information visit https://errors.pydantic.dev"
+
 
 def why_not_deployed(application: Any) -> str:
     """The last line that names the cause: of a deployment whose replicas end as they start, else of the application.
@@ -18,6 +20,7 @@ def why_not_deployed(application: Any) -> str:
 
 
 def last_line(message: str) -> str:
-    """A traceback's end is what it is about."""
+    """A traceback's end is what it is about, but for pydantic's advertisement below it."""
     lines = [line.strip() for line in message.split("\n") if line.strip()]
-    return lines[-1].rstrip(".") if lines else ""
+    told = [line for line in lines if not line.startswith(_TRAILER)]
+    return told[-1].rstrip(".") if told else ""

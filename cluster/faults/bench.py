@@ -17,7 +17,7 @@ from cluster import order
 from cluster.errors import ClusterError, NotReady
 from cluster.explain.snapshot import Snapshot, condition, gather
 from cluster.faults.frozen import frozen
-from cluster.objects import Manifest, dig, text
+from cluster.objects import Manifest, dig, mappings, text
 from cluster.order import Phase
 from cluster.rehearsal.lab import Lab
 from cluster.release import Release
@@ -112,26 +112,30 @@ class LabBench:
             if live is not None:
                 self.release.stage.api.delete(live, resource, foreground=True)
         deadline_s = time.monotonic() + PODS_S
-        while any(self.release.stage.live(service) for service in services) and time.monotonic() < deadline_s:
+        while (any(map(self.release.stage.live, services)) or self._pods()) and time.monotonic() < deadline_s:
             self._kill_pods()
             time.sleep(0.5)
         self.release.destroy()
 
     def _is_whole(self) -> bool:
-        """A head, one worker and their two nodes, and a service that answers."""
+        """A head, one worker that is all Ray asks for, their two nodes, and a service that answers."""
         now = self.snapshot()
         here = [pod for pod in now.all("Pod") if dig(pod, "metadata", "namespace") == self.release.namespace]
         service = now.named("RayService", self.release.service)
         return (
             len(here) == len(now.all("NodeClaim")) == 2
+            and sum(_workers_wanted(cluster) for cluster in now.all("RayCluster")) == 1
             and all(condition(pod, "Ready").get("status") == "True" for pod in here)
             and condition(service, "Ready").get("status") == "True"
         )
 
+    def _pods(self) -> Sequence[Mapping[str, Any]]:
+        return self.release.stage.api.listing(self.release.stage.resource("v1", "Pod"), self.release.namespace).items
+
     def _kill_pods(self) -> None:
-        api, pods = self.release.stage.api, self.release.stage.resource("v1", "Pod")
-        for value in api.listing(pods, self.release.namespace).items:
-            path = pods.path(text(dig(value, "metadata", "name")), self.release.namespace)
+        api, resource = self.release.stage.api, self.release.stage.resource("v1", "Pod")
+        for value in self._pods():
+            path = resource.path(text(dig(value, "metadata", "name")), self.release.namespace)
             try:
                 api.transport.ask("delete", path, body=_AT_ONCE)
             except ApiError as error:
@@ -157,3 +161,7 @@ class LabBench:
                 until_ready(self.release.stage.api, resource, pool.key, Patience(POOLS_S))
             except ClusterError:
                 return
+
+
+def _workers_wanted(cluster: Mapping[str, Any]) -> int:
+    return sum(int(group.get("replicas") or 0) for group in mappings(dig(cluster, "spec", "workerGroupSpecs")))

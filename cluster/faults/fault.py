@@ -31,6 +31,7 @@ class Named:
 
     stage: str
     words: str
+    verdict: str = "autoscaling-failed"  # "void" where the fault leaves nothing to measure by
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def _right(fault: Fault, said: str, link: Mapping[str, Any]) -> tuple[bool, str]
     stage = text(link.get("stage"))
     if fault.verdict is None:
         return False, "nobody has said what the verdict should name"
-    if said != "autoscaling-failed":
+    if said != fault.verdict.verdict:
         return False, f"the verdict is {said or 'missing'}"
     if stage != fault.verdict.stage:
         return False, f"names {stage or 'nothing'}, not {fault.verdict.stage}"

@@ -65,7 +65,8 @@ def _versions(series: Series) -> str:
 def row(fault: Fault, outcome: Outcome | None) -> str:
     """One line of the table."""
     lint = f"[{fault.lint}](lint-rules.md#{fault.lint})" if fault.lint else "cannot know"
-    wanted = f"`{fault.verdict.stage}`: {fault.verdict.words or STAGE}" if fault.verdict else ""
+    void = ", the run void" if fault.verdict and fault.verdict.verdict == "void" else ""
+    wanted = f"`{fault.verdict.stage}`: {fault.verdict.words or STAGE}{void}" if fault.verdict else ""
     cells = (
         f"`{fault.name}`",
         fault.sentence,

@@ -203,8 +203,10 @@ def _evidence(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _last_line(message: str) -> str:
+    """A traceback's end is what it is about, but for pydantic's advertisement below it."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1].rstrip(".")[:400] if lines else ""
+    told = [line for line in lines if not line.startswith("For further information visit https://errors.pydantic.dev")]
+    return told[-1].rstrip(".")[:400] if told else ""
 
 
 class ServeObserver:

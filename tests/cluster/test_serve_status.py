@@ -26,6 +26,12 @@ TRACEBACK = (
             {"message": "It failed.", "serveDeploymentStatuses": {"Chat": {"status": "HEALTHY", "message": "fine"}}},
             "It failed",
         ),
+        (
+            {
+                "message": "1 error\n  Value error, max < min\n    For further information visit https://errors.pydantic.dev/2"
+            },
+            "Value error, max < min",
+        ),
         ({}, "no message"),
     ],
 )

@@ -31,7 +31,8 @@ LAB = (
         "Serve's controller hangs.",
         Phase.SCALE_OUT,
         without=("ServeController",),
-        verdict=Named("serve-target-raised", "does not answer for Serve"),
+        # Only the controller knows how many replicas there are, so a load test cannot begin: void, with the link named.
+        verdict=Named("serve-target-raised", "does not answer for Serve", verdict="void"),
     ),
     Fault(
         "autoscaler-dead",
