@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 import cluster.cli
 import loadtest.cli
+import loadtest.settings
 import serving.cli
 from cluster.faults.page import page as faults
 from cluster.lint.reference import page as lint_rules
@@ -29,7 +30,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def settings_page() -> str:
-    """Every setting of the serving package: one table a group."""
+    """Every setting of the serving package, one table a group, and what the load test reads from the environment."""
     parts = ["# Settings of the chatbot\n\n", (Settings.__doc__ or "") + "\n\n"]
     for group, field in Settings.model_fields.items():
         model = field.annotation
@@ -42,7 +43,22 @@ def settings_page() -> str:
         parts.append(
             f"## {group}\n\n{model.__doc__}\n\n{table(('setting', 'environment', 'default', 'meaning'), rows)}\n"
         )
-    return "".join(parts)
+    return "".join(parts) + loadtest_settings()
+
+
+def loadtest_settings() -> str:
+    """One table; a command's flags say the same, but for key and token."""
+    prefix = loadtest.settings.Settings.model_config.get("env_prefix", "")
+    rows = [
+        (
+            f"`{info.validation_alias or prefix + name.upper()}`",
+            "" if info.default is None else f"`{info.default}`".replace(str(Path.home()), "~"),
+            info.description or "",
+        )
+        for name, info in loadtest.settings.Settings.model_fields.items()
+    ]
+    text = f"# Settings of the load test\n\n{loadtest.settings.__doc__}\nWhat to send is a profile's: [loadtest.md](../loadtest.md).\n\n"
+    return text + table(("environment", "default", "meaning"), rows)
 
 
 def subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -1,4 +1,4 @@
-"""Where the target is; the only reader of the environment in this package.
+"""Where the target is; the only reader of the environment in the package `loadtest`.
 
 Precedence: a command's flags, then `CHATBOT_LOADTEST_<NAME>` in the environment, then what the local target wrote down
 when it was deployed.
@@ -22,9 +22,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CHATBOT_LOADTEST_", frozen=True, extra="ignore")
 
     base_url: str | None = Field(None, description="The chatbot's address, without /v1.")
-    api_key: str | None = Field(None, description="Sent as a bearer token.")
-    dashboard_url: str | None = Field(None, description="Ray's dashboard, for the observer of Serve.")
-    dashboard_token: str | None = Field(None, description="Ray's token, where its dashboard wants one.")
+    api_key: str | None = Field(
+        None, description="Sent as a bearer token, to a chatbot that answers 401 without one (api.api_keys_file)."
+    )
+    dashboard_url: str | None = Field(None, description="Ray's dashboard, to watch replicas.")
+    dashboard_token: str | None = Field(
+        None,
+        description="Ray's token itself, where its dashboard wants one; --dashboard-token-file names a file that holds it.",
+    )
     kubeconfig: Path | None = Field(None, description="A cluster's, to watch pods and nodes as well as replicas.")
     cache_home: Path = Field(
         Path.home() / ".cache",

@@ -89,7 +89,7 @@ def why_no_number(profile: Profile, rule: ScalingRule) -> str:
         return f"the {profile.most_users} users think between turns, and are not always waiting for an answer"
     fewest, most = max(1, rule.min_replicas), rule.max_ongoing_requests
     if most is not None and profile.most_users > most * fewest:
-        return f"{profile.most_users} users are more than max_ongoing_requests {most} lets into {fewest} replicas"
+        return f"{profile.most_users} users are more than the {most * fewest} requests that max_ongoing_requests {most} lets in"
     return ""
 
 

@@ -224,7 +224,9 @@ def test_more_users_than_the_replicas_let_in_give_no_number(most: int | None, ex
     rule = ScalingRule(1, 4, 2.0, max_ongoing_requests=most)
     assert wanted_replicas(stepped(), rule) == expected
     judged = scaling(chains.watched(local(), visible=LOCAL, rule=rule))
-    assert ("4 users are more than max_ongoing_requests 3 lets into 1 replicas" in judged.replicas.rule) == (most == 3)
+    assert ("4 users are more than the 3 requests that max_ongoing_requests 3 lets in" in judged.replicas.rule) == (
+        most == 3
+    )
 
 
 def test_a_load_that_asks_for_no_further_replica_verifies_nothing_and_blames_nobody() -> None:
