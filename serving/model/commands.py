@@ -11,13 +11,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from serving import settings
 from serving.model.catalog import KNOWN
 from serving.model.folder import ModelFolder
-from serving.model.prepare import find, manifests, models_folder, prepare
+from serving.model.prepare import find, is_old, manifests, models_folder, prepare
 from serving.model.progress import Bar
 
 
@@ -69,18 +69,28 @@ def _path(model_settings: settings.ModelSettings) -> tuple[dict[str, Any], str]:
 
 
 def _list(model_settings: settings.ModelSettings) -> tuple[dict[str, Any], str]:
+    rows = [_row(m.name, licence=m.licence, description=m.description) for m in KNOWN.values()]
     prepared = manifests(models_folder(model_settings))
-    rows = [
-        {"model": m.name, "prepared": None, "licence": m.licence, "description": m.description} for m in KNOWN.values()
-    ]
-    for path, manifest in prepared.items():
-        known = next((row for row in rows if row["model"] == manifest["model_id"] and row["prepared"] is None), None)
-        if known:
-            known["prepared"] = str(path)
+    for path, manifest in sorted(prepared.items(), key=lambda item: is_old(item[1])):  # the old ones last
+        old = is_old(manifest)
+        row = next((r for r in rows if r["model"] == manifest["model_id"] and (old or r["prepared"] is None)), None)
+        if row is None:
+            rows.append(row := _row(manifest["model_id"]))
+        if old:
+            row["old_builds"].append(str(path))
         else:
-            rows.append({"model": manifest["model_id"], "prepared": str(path), "licence": None, "description": None})
-    lines = [f"{row['model']:<28} {row['prepared'] or 'not prepared'}" for row in rows]
-    return {"schema": "chatbot.models/v1", "models": rows}, "\n".join(lines)
+            row["prepared"] = str(path)
+    return {"schema": "chatbot.models/v1", "models": rows}, "\n".join(line for row in rows for line in _lines(row))
+
+
+def _row(name: str, *, licence: str | None = None, description: str | None = None) -> dict[str, Any]:
+    return {"model": name, "prepared": None, "old_builds": [], "licence": licence, "description": description}
+
+
+def _lines(row: dict[str, Any]) -> Iterator[str]:
+    yield f"{row['model']:<28} {row['prepared'] or 'not prepared'}"
+    for path in row["old_builds"]:
+        yield f"{'':<28} an old build, which nothing uses: rm -r {path}"
 
 
 def _facts(folder: ModelFolder) -> dict[str, Any]:

@@ -12,15 +12,16 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from serving.errors import SetupError
 from serving.model import fetch
+from serving.model.catalog import KNOWN
 from serving.model.folder import MANIFEST, ModelFolder
-from serving.model.sources import Progress, Source, source_of
+from serving.model.sources import CatalogSource, Progress, Source, source_of
 from serving.settings import ModelSettings, cache_folder
 
 BUILDER_VERSION = 2  # raise it when the same source would give other files
@@ -79,6 +80,15 @@ def manifests(models: Path) -> dict[Path, dict[str, Any]]:
         if content.get("schema") == SCHEMA and _has_its_files(path.parent, content):
             found[path.parent] = content
     return found
+
+
+def is_old(manifest: Mapping[str, Any]) -> bool:
+    """Whether nothing finds this build any more: another builder made it, or the catalog's entry is another by now."""
+    if manifest["builder"] != BUILDER_VERSION:
+        return True
+    known = KNOWN.get(manifest["model_id"])
+    from_catalog = all("path" not in source for source in manifest["sources"])
+    return known is not None and from_catalog and manifest["sources"] != CatalogSource(known).facts()
 
 
 def _from_same_source(models: Path, source: Source) -> Path | None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from serving.errors import SetupError
 from serving.model import commands
+from serving.model.catalog import KNOWN
 from tests.support import checkpoints
 
 pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
@@ -55,6 +58,39 @@ def test_people_get_lines_and_no_progress_bar_off_a_terminal(
     assert said.err == ""
     assert run("list") == 0
     assert "smollm2-135m-instruct        not prepared" in capsys.readouterr().out
+
+
+def test_a_build_that_an_older_builder_left_is_shown_as_old_and_not_as_prepared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Path(facts(capsys, "prepare", str(tmp_path / "tiny"))["path"])
+    left = made.with_name("tiny-000000000000")
+    shutil.copytree(made, left)
+    manifest = json.loads((left / "model.json").read_text())
+    (left / "model.json").write_text(json.dumps({**manifest, "builder": manifest["builder"] - 1}))
+    (row,) = [row for row in facts(capsys, "list")["models"] if row["model"] == "tiny"]
+    assert (row["prepared"], row["old_builds"]) == (str(made), [str(left)])
+    assert run("list") == 0
+    assert f"an old build, which nothing uses: rm -r {left}\n" in capsys.readouterr().out
+    shutil.rmtree(made)
+    (row,) = [row for row in facts(capsys, "list")["models"] if row["model"] == "tiny"]
+    assert (row["prepared"], row["old_builds"]) == (None, [str(left)])
+
+
+def test_a_build_of_another_entry_of_the_catalog_is_old(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Path(facts(capsys, "prepare", str(tmp_path / "tiny"))["path"])
+    known = KNOWN["smollm2-135m-instruct"]
+    manifest = json.loads((made / "model.json").read_text()) | {"model_id": known.name}
+    for version in ("0.1.0", known.version):
+        folder = cache / "models" / f"{known.name}-{version}"
+        shutil.copytree(made, folder)
+        source = json.loads(json.dumps(asdict(known))) | {"version": version}
+        (folder / "model.json").write_text(json.dumps({**manifest, "sources": [source]}))
+    row = facts(capsys, "list")["models"][0]
+    assert row["prepared"].endswith(f"-{known.version}")
+    assert [Path(path).name for path in row["old_builds"]] == [f"{known.name}-0.1.0"]
 
 
 def test_the_setting_names_the_model_when_the_command_does_not(
