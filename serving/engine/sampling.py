@@ -83,7 +83,6 @@ class _SlotSampling:
         self._seen_ids = np.empty(request.max_tokens if self._penalised else 0, np.intp)
         self._seen_counts = np.zeros(self._seen_ids.size, np.float32)
         self.adjusts = self._penalised or bool(params.logit_bias) or request.min_tokens > 0
-        self.plain = not self.adjusts and params.temperature < GREEDY_BELOW and params.logprobs is None
 
     def adjust(self, row: NDArray[np.float32]) -> None:
         """Apply bias, penalties (over the answer so far, as OpenAI defines them) and min_tokens to `row`."""

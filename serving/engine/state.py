@@ -34,11 +34,6 @@ class GenerationState:
         return len(self.request.prompt_ids)
 
     @property
-    def prompt_tokens_left(self) -> int:
-        """Prompt tokens that are not in the cache yet."""
-        return max(self.prompt_tokens - self.cached_tokens, 0)
-
-    @property
     def prompt_complete(self) -> bool:
         """The whole prompt is in the cache, so the generation decodes from here on."""
         return self.cached_tokens >= self.prompt_tokens
