@@ -22,7 +22,3 @@ class RunClock:
     def now(self) -> float:
         """Seconds since the start."""
         return self._monotonic() - self._origin_s
-
-    def at_unix(self, unix_s: float) -> float:
-        """A wall-clock instant, such as a server reports, on this clock."""
-        return unix_s - self.started_unix_s

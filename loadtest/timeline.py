@@ -109,12 +109,12 @@ def deployment(
     chains = [_chain(HEAD, started, head, HEAD_POD, visible)] if "pod-created" in visible else []
     replicas = _in_order_of_appearance(event.subject for event in events if event.subject.startswith("replica:"))
     ran = [event.subject for event in events if event.stage == "replica-running"]
-    if replicas:
-        first = (ran or replicas)[0]
-        return (*chains, _chain(DEPLOY, started, _walk(below, [first]), first, visible))
-    roots = _roots(DEPLOY, events, below, _walk(below, heads))
-    walk = _walk(below, [kind[0] for kind in roots if kind])
-    return (*chains, _chain(DEPLOY, started, walk, NO_REPLICA, visible))
+    placed = [subject for subject in replicas if subject in below]
+    first = (*ran, *placed, *replicas)[:1]
+    walk = _walk(below, first)
+    if not (ran or placed):  # nobody saw where it stood, or it never came to be
+        walk |= _walk(below, [kind[0] for kind in _roots(DEPLOY, events, below, walk | _walk(below, heads)) if kind])
+    return (*chains, _chain(DEPLOY, started, walk, first[0] if first else NO_REPLICA, visible))
 
 
 def scale_in(

@@ -5,6 +5,7 @@ Source: GET /api/serve/applications/ of Ray 2.60 (`ServeInstanceDetails` in ray.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 _SOURCE = "serve"
 SERVES_LOOK_BACK_S = 30.0  # Serve's own default
 _STARTUP_S = 1.0  # between two looks into a replica's log
+# Where a constructor raised, as Ray writes it above a replica's traceback.
+_RAISED = re.compile(r"\(pid=\d+, ip=(?P<ip>[\d.:a-fA-F]+), actor_id=(?P<actor>\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,12 @@ class Snapshot:
     status: str
     message: str
     rule: ScalingRule | None
+    fallen: Replica | None = None  # one whose constructor raised, by Serve's message: it may never be seen otherwise
+
+    @property
+    def seen(self) -> tuple[Replica, ...]:
+        """All of which something is known."""
+        return (*self.replicas.values(), *([self.fallen] if self.fallen else ()))
 
     @property
     def running(self) -> int:
@@ -84,13 +93,15 @@ def parse(document: Mapping[str, Any], at_s: float, *, application: str, deploym
         return Snapshot(at_s, 0, {}, str(app.get("status")), str(app.get("message") or "").strip(), None)
     replicas = {row["replica_id"]: _replica(row) for row in details["replicas"]}
     config = details.get("deployment_config") or {}
+    message = (details.get("message") or app.get("message") or "").strip()
     return Snapshot(
         at_s=at_s,
         target=details["target_num_replicas"],
         replicas=replicas,
         status=str(app.get("status") if app.get("status") in FAILED else details["status"]),
-        message=(details.get("message") or app.get("message") or "").strip(),
+        message=message,
         rule=_rule(config),
+        fallen=_fallen(message, {replica.actor for replica in replicas.values()}),
     )
 
 
@@ -105,6 +116,9 @@ def changes(before: Snapshot | None, after: Snapshot) -> tuple[Event, ...]:
         found.append(Event(stage, after.at_s, _SOURCE, detail=f"target {before.target} → {after.target}", step=step))
     for replica in after.replicas.values():
         found += _replica_changes(before.replicas.get(replica.id), replica, after.at_s)
+    fallen = after.fallen
+    if fallen and fallen.actor not in {replica.actor for replica in before.seen if replica.started}:
+        found += _replica_changes(None, fallen, after.at_s)
     for gone in before.replicas.keys() - after.replicas.keys():
         found.append(Event("replica-drained", after.at_s, _SOURCE, f"replica:{gone}"))
     return tuple(found)
@@ -112,7 +126,7 @@ def changes(before: Snapshot | None, after: Snapshot) -> tuple[Event, ...]:
 
 def causes(snapshot: Snapshot, starts: Mapping[str, Startup]) -> Iterator[Cause]:
     """What Serve and its replicas say of links that are missing."""
-    for replica in snapshot.replicas.values():
+    for replica in snapshot.seen:
         yield from _startup_causes(snapshot, replica, starts.get(replica.id, Startup()))
     rule = snapshot.rule
     most = rule.max_ongoing_requests if rule is not None else None
@@ -163,6 +177,14 @@ def _replica(row: Mapping[str, Any]) -> Replica:
     return Replica(
         row["replica_id"], row["state"], bool(row.get("pid")), row.get("node_ip") or "", row.get("actor_id") or ""
     )
+
+
+def _fallen(message: str, known: set[str]) -> Replica | None:
+    """Of a replica that is not among the `known` actors any more."""
+    told = _RAISED.search(message)
+    if told is None or told["actor"] in known:
+        return None
+    return Replica(f"actor-{told['actor'][:8]}", "STOPPED", started=True, ip=told["ip"], actor=told["actor"])
 
 
 def _replica_changes(before: Replica | None, after: Replica, at_s: float) -> list[Event]:
@@ -261,7 +283,7 @@ class ServeObserver:
             evidence=_evidence(snapshot),
             rule=snapshot.rule,
             replicas=tuple(r.id for r in snapshot.replicas.values() if r.state == "RUNNING"),
-            links=tuple(link for replica in snapshot.replicas.values() for link in replica.links),
+            links=tuple(link for replica in snapshot.seen for link in replica.links),
             causes=tuple(causes(snapshot, self._starts)),
         )
 
@@ -279,7 +301,7 @@ class ServeObserver:
         if taken_s < self._next_log_s:
             return
         self._next_log_s = taken_s + _STARTUP_S
-        for replica in snapshot.replicas.values():
+        for replica in snapshot.seen:
             if not (replica.started and replica.actor) or replica.id in self._read:
                 continue
             start = self._startup(replica)

@@ -226,6 +226,16 @@ def test_a_deployment_on_one_machine_has_no_head_to_wait_for() -> None:
     assert found[0].broken_at is None
 
 
+def test_a_replica_that_ended_before_anybody_saw_where_it_stood_needed_the_worker_that_is_there() -> None:
+    applied = Event("load-applied", chains.APPLIED_S, "client")
+    worker = [event for event in chains.events(until="replica-started") if not event.subject.startswith("replica:")]
+    ended = Event("replica-drained", 90.0, "test", "replica:quick")
+    found = timeline.deployment([*worker, ended], [], applied=applied, visible=chains.EVERYTHING)
+    broken = found[-1].broken_at
+    assert broken is not None
+    assert (found[-1].replica, broken.name) == ("quick", "replica-started")
+
+
 def test_a_pod_that_was_replaced_does_not_hide_the_one_that_is_there() -> None:
     events = [
         Event("pod-created", 20.0, "test", "pod:first"), Event("container-started", 25.0, "test", "pod:first"),

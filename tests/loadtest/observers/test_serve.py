@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.observers import Observation, ObserverError, ScalingRule, TargetSilent
 from loadtest.observers.dashboard import HttpDashboard
-from loadtest.observers.serve import ServeObserver
+from loadtest.observers.serve import ServeObserver, Snapshot
 from tests.support import recorded
 from tests.support.golden_process import golden
 from tests.support.golden_serve import GoldenServe
@@ -164,3 +164,23 @@ def test_what_a_real_ray_answered_is_understood() -> None:
     assert look.rule == ScalingRule(1, 2, 6.0, max_ongoing_requests=124, look_back_period_s=12.0)
     assert look.replicas == ("y6hn1fo0", "u78jvmgd")
     assert {sample.name: sample.value for sample in look.samples}["replicas_target"] == 2
+
+
+def test_a_replica_whose_constructor_raised_before_anybody_saw_it_was_started_where_rays_message_says() -> None:
+    document = GoldenServe().document(0.0)
+    application = document["applications"]["chatbot"]
+    application["status"] = "DEPLOY_FAILED"
+    application["deployments"]["Chat"] |= {
+        "replicas": [],
+        "message": "The deployment failed to start 3 times in a row. Error:\nray::ServeReplica:chatbot:Chat.initialize() "
+        "(pid=245, ip=10.88.8.26, actor_id=a39206b2631e2667aa)\nSetupError: there is no model x.",
+    }
+    looking, asked = observer(document)
+    looking._last = Snapshot(0.0, 0, {}, "", "", None)
+    seen = looking.look(1.0)
+    started = [(event.stage, event.subject, event.on) for event in seen.events if event.subject]
+    assert started == [("replica-started", "replica:actor-a39206b2", "ip:10.88.8.26")]
+    assert any("a39206b2631e2667aa" in str(request.url) for request in asked)
+    (told,) = {cause.text for cause in seen.causes if cause.stage == "model-loaded"}
+    assert told.endswith("SetupError: there is no model x")
+    assert not [event for event in looking.look(2.0).events if event.subject]
