@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     settings = from_environment()
     world = _scenario(args)
     interrupt_on_signals()
-    rehearsed = Rehearsal(world, settings, _teller(), args.reports.resolve())
+    told_to = sys.stderr.fileno() if args.output == "json" else None  # our output is the document alone
+    rehearsed = Rehearsal(world, settings, _teller(), args.reports.resolve(), told_to)
     try:
         _rehearse(rehearsed, settings, keep=args.keep)
     except ClusterError as error:
@@ -92,7 +93,8 @@ def _rehearse(rehearsed: Rehearsal, settings: Settings, *, keep: bool) -> None:
 
 
 def _prepare_model(settings: Settings) -> None:
-    code = run_child([sys.executable, "-m", "serving", "model", "prepare"], settings.environment)
+    command = [sys.executable, "-m", "serving", "model", "prepare"]
+    code = run_child(command, settings.environment, told_to=sys.stderr.fileno())
     if code != 0:
         raise Refused(f"The small model could not be prepared (exit code {code}).")
 

@@ -48,6 +48,7 @@ class Rehearsal:
     settings: Settings
     tell: Tell
     reports: Path
+    told_to: int | None = None  # the file descriptor to which the load test tells its verdict; None: our output
     phases: list[Phase] = field(default_factory=list)
     verdict_code: int | None = None  # of `loadtest verify`; None where it never came so far
     report: Path | None = None
@@ -134,7 +135,7 @@ class Rehearsal:
     def _verify(self) -> None:
         before = self._reports()
         command = [sys.executable, "-m", "loadtest", "verify", PROFILE, "--target", rehearsal.NAME]
-        code = run_child([*command, "--reports", str(self.reports)], self._environment())
+        code = run_child([*command, "--reports", str(self.reports)], self._environment(), told_to=self.told_to)
         self.report = max(self._reports() - before, default=None)
         if self.report is None or code not in VERDICTS:  # a Python that crashes ends with 1, too
             raise NotReady(f"The load test ended with exit code {code} and came to no verdict.")
@@ -153,9 +154,18 @@ class Rehearsal:
         return {**self.settings.environment, "PYTHONPATH": str(PROJECT), **key}
 
 
-def run_child(command: list[str], environment: Mapping[str, str], popen: Callable[..., Any] = subprocess.Popen) -> int:
-    """Run it in our terminal and return its exit code; when we are interrupted, it is, too, and may finish its report."""
-    child = popen(command, env=dict(environment), cwd=PROJECT)
+def run_child(
+    command: list[str],
+    environment: Mapping[str, str],
+    *,
+    told_to: int | None = None,
+    popen: Callable[..., Any] = subprocess.Popen,
+) -> int:
+    """Run it in our terminal and return its exit code; when we are interrupted, it is, too, and may finish its report.
+
+    `told_to`: where its output goes in the place of ours.
+    """
+    child = popen(command, env=dict(environment), cwd=PROJECT, stdout=told_to)
     try:
         return int(child.wait())
     except BaseException:

@@ -97,3 +97,8 @@ def test_an_interrupted_rehearsal_interrupts_its_child_and_waits_for_its_report(
 
 def test_the_childs_exit_code_is_returned() -> None:
     assert run_child([sys.executable, "-c", "raise SystemExit(3)"], os.environ) == 3
+
+
+def test_a_document_stays_alone_on_our_output(capfd: pytest.CaptureFixture[str]) -> None:
+    run_child([sys.executable, "-c", "print('PASS')"], os.environ, told_to=2)
+    assert capfd.readouterr() == ("", "PASS\n")
