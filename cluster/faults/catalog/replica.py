@@ -70,7 +70,7 @@ REPLICA = (
         "A file of the model ends in its middle.",
         Phase.DEPLOY,
         edits=(
-            *_mounted(config_json='{"vocab_size": 49', tokenizer_json="{}", model_safetensors="cut off, too"),
+            *_mounted(config_json='{"vocab_size": 49', tokenizer_json="{}", model_xml="<net", model_bin="cut off, too"),
             _service(f"{_ARGS}/runner/kind", "openvino"),
             _service(f"{_ARGS}/model", {"name": _FOLDER}),
         ),
