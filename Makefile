@@ -77,7 +77,7 @@ $(VENV)-%/bin/python:
 	@requirements/venv python$* $(VENV)-$*
 .SECONDEXPANSION:
 %.stamp: requirements/$$(basename $$(notdir $$@)).txt | $$(dir $$@)bin/python
-	@echo "Installing $< into $(@D)"
+	@echo "Installing $< into $(@D): a minute or two"
 	@$(@D)/bin/python -m pip install --disable-pip-version-check --require-hashes --quiet -r $<
 	@touch $@
 

@@ -57,14 +57,13 @@ def ask(command: str, component: str = "", *, timeout_s: float = _TIMEOUT_S, nam
         connection.settimeout(timeout_s)
         try:
             connection.connect(name)
-        except ConnectionRefusedError:
-            return None
-        try:
             connection.sendall(json.dumps([command, component]).encode() + b"\n")
             line = connection.makefile("rb").readline()
-        except OSError as error:
+        except ConnectionRefusedError:
+            return None
+        except OSError as error:  # also where its queue is full of others who were not answered
             raise Silent("The rehearsal's lab is starting or ending at the moment: try again.") from error
-    if not line:
+    if not line.endswith(b"\n"):
         raise Silent("The rehearsal's lab is ending at the moment: try again.")
     reply: dict[str, Any] = json.loads(line)
     if "error" in reply:

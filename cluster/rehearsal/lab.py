@@ -30,7 +30,7 @@ START_TIMEOUT_S = 600.0  # fifteen seconds on an idle machine
 STOP_TIMEOUT_S = 120.0  # a few seconds
 RESTART_TIMEOUT_S = 300.0
 LOOPBACK = "127.0.0.1"
-_LOOK_S = 1.0
+_LOOK_S = 10.0  # a question that is given up stays in the lab's queue of 128; a lab that ends answers it at once
 _CGROUPS = Path("/sys/fs/cgroup")
 _LOG_TAIL_CHARACTERS = 2000
 
@@ -132,11 +132,11 @@ class Lab:
 
     def stop_component(self, name: str) -> None:
         """End one component and keep it so: a seeded fault. Raises ClusterError where there is none of that name."""
-        control.ask("stop", name, timeout_s=STOP_TIMEOUT_S)
+        _command("stop", name, STOP_TIMEOUT_S)
 
     def restart_component(self, name: str) -> None:
         """Start one again, and return when it is ready."""
-        control.ask("restart", name, timeout_s=RESTART_TIMEOUT_S)
+        _command("restart", name, RESTART_TIMEOUT_S)
 
     def down(self) -> None:
         """End it, its components in reverse order, and remove its folder. Idempotent.
@@ -247,6 +247,11 @@ class Lab:
         hierarchies = ((_CGROUPS / "memory", False), (_CGROUPS, True))  # of either version
         groups = (cgroup.Cgroups(root / cgroup.FOLDER, is_v2=is_v2) for root, is_v2 in hierarchies)
         return [path for group in groups for path in group.remove()]
+
+
+def _command(command: str, component: str, timeout_s: float) -> None:
+    if control.ask(command, component, timeout_s=timeout_s) is None:
+        raise ClusterError(f"The lab has ended: {component} cannot be told to {command}.")
 
 
 def _taken() -> str:

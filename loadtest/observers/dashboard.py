@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import httpx
 
+from loadtest.errors import UsageError
 from loadtest.observers import NoAnswerInTime, ObserverError
 from loadtest.settings import LOOPBACK
 
@@ -26,9 +26,10 @@ class HttpDashboard:
     """By its address, with Ray's token where it wants one."""
 
     def __init__(self, url: str, *, token: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
+        """Raises UsageError when `url` is no address."""
         headers = {TOKEN_HEADER: f"Bearer {token}"} if token else {}
         # A proxy of the environment cannot reach this machine's loopback, and need not.
-        proxies = urlsplit(url).hostname not in LOOPBACK
+        proxies = _host(url) not in LOOPBACK
         self._http = httpx.Client(base_url=url, headers=headers, timeout=5, transport=transport, trust_env=proxies)
 
     def read(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
@@ -50,6 +51,17 @@ class HttpDashboard:
     def close(self) -> None:
         """Close what is idle."""
         self._http.close()
+
+
+def _host(url: str) -> str:
+    """Of an address that can be asked; else a load would run to its end with nobody watching."""
+    try:
+        found = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        found = httpx.URL()
+    if not found.host or found.scheme not in ("http", "https"):
+        raise UsageError(f"`{url}` is no address of Ray's dashboard: give http://HOST:PORT")
+    return found.host
 
 
 def document(dashboard: Dashboard, path: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:

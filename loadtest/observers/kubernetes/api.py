@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
+import yaml
+
 from loadtest.errors import UsageError
 from loadtest.observers import NoAnswerInTime, ObserverError
 from loadtest.observers.kubernetes.objects import Object, rows
@@ -100,6 +102,11 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> Api:
         )  # fmt: skip
     except (ConfigException, OSError) as error:
         raise UsageError(f"cannot use the kubeconfig {kubeconfig or '(default)'}: {error}") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # the client expects no other file
+        said = " ".join(str(error).split())
+        raise UsageError(
+            f"{kubeconfig or '(default)'} is not a kubeconfig ({said}): give one (--kubeconfig)"
+        ) from error
     configuration.retries = False
     if urlsplit(configuration.host).hostname in _LOOPBACK:
         configuration.proxy = None

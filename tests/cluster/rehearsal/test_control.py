@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import socket
 import threading
 import uuid
@@ -72,6 +74,47 @@ def test_what_the_lab_refuses_is_its_own_sentence(name: str, listener: socket.so
 def test_a_holder_that_does_not_answer_is_starting_or_ending(name: str, listener: socket.socket) -> None:
     with pytest.raises(control.Silent, match="starting or ending"):
         control.ask("status", timeout_s=0.01, name=name)
+
+
+def test_a_holder_whose_queue_is_full_is_starting_or_ending(name: str, listener: socket.socket) -> None:
+    with contextlib.ExitStack() as asking:
+        with pytest.raises(BlockingIOError):
+            while True:
+                connection = asking.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                connection.setblocking(False)
+                connection.connect(name)
+        with pytest.raises(control.Silent, match="starting or ending"):
+            control.ask("status", name=name)
+
+
+def test_whoever_waits_hears_at_once_that_the_holder_has_ended(name: str, listener: socket.socket) -> None:
+    asked: list[BaseException] = []
+
+    def ask() -> None:
+        with pytest.raises(control.Silent) as silent:
+            control.ask("status", timeout_s=600, name=name)
+        asked.append(silent.value)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    select.select([listener], [], [])
+    listener.close()
+    thread.join()
+    assert len(asked) == 1
+
+
+def test_half_an_answer_is_none(name: str, listener: socket.socket) -> None:
+    def break_off() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(b'{"compo')
+
+    thread = threading.Thread(target=break_off)
+    thread.start()
+    with pytest.raises(control.Silent, match="is ending"):
+        control.ask("status", name=name)
+    thread.join()
 
 
 def test_an_unknown_command_is_refused_with_those_that_there_are(name: str, listener: socket.socket) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from cluster import kustomize
 from cluster.client import Api, Collection, Resource
-from cluster.errors import Refused
+from cluster.errors import ClusterError, Refused
 from cluster.objects import dig, mappings
 from cluster.rehearsal import addresses, build, control, scenario
 from cluster.rehearsal import lab as lab_module
@@ -236,6 +236,15 @@ def test_a_lab_that_does_not_answer_is_ended_by_its_starter_and_nobody_else(
                 lab.down()
             os.close(lifeline)
     assert lab.home.exists() is not is_ours
+
+
+@pytest.mark.parametrize("command", [Lab.stop_component, Lab.restart_component])
+def test_a_lab_that_has_ended_is_told_nothing_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[[Lab, str], None]
+) -> None:
+    monkeypatch.setattr(control, "ask", lambda *_, **__: None)
+    with pytest.raises(ClusterError, match="The lab has ended: kwok cannot be told to"):
+        command(Lab(tmp_path), "kwok")
 
 
 class Wait:
