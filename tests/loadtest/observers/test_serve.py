@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from loadtest.errors import UsageError
 from loadtest.observers import Observation, ObserverError, ScalingRule, TargetSilent
 from loadtest.observers.dashboard import HttpDashboard
 from loadtest.observers.serve import ServeObserver
@@ -126,6 +127,13 @@ def test_a_dashboard_that_answers_and_whose_serve_does_not_has_found_something()
     looking = ServeObserver(HttpDashboard("http://dashboard", transport=httpx.MockTransport(hang)))
     with pytest.raises(TargetSilent, match=r"^Ray's dashboard does not answer for Serve, whose controller it asks"):
         looking.look(0.0)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8265", "localhost:8265", "http://127.0.0.1:http", "http://[::1", "ftp://x"])
+def test_an_address_that_nobody_can_ask_is_refused_before_the_load(url: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        HttpDashboard(url)
+    assert str(raised.value) == f"`{url}` is no address of Ray's dashboard: give http://HOST:PORT"
 
 
 def test_a_dashboard_on_loopback_is_asked_whatever_proxy_the_environment_names(
