@@ -128,7 +128,7 @@ class Kubelet:
         images = Images(config.images, config.scenario.scaled())
         back_off = BackOff(config.scenario.speed)
         self.pods = Pods(Services(self._machine, images, kubelet_api, self._recorder, back_off, now))
-        self._names = _Names(urlsplit(config.api_server).hostname or config.address)
+        self._names = Names(urlsplit(config.api_server).hostname or config.address)
         self._dns = dns.Server(config.address, lambda: self._names.zone)
         self._server = Server(
             (config.address, KUBELET_PORT),
@@ -175,7 +175,7 @@ class Kubelet:
         threading.Thread(target=run, name=f"watch {resource.plural}", daemon=True).start()
 
 
-class _Names:
+class Names:
     """The zone, made anew when services or endpoints change."""
 
     def __init__(self, api_server: str) -> None:
@@ -184,16 +184,19 @@ class _Names:
         self._services: list[Object] = []
         self._slices: list[Object] = []
         self._said: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()  # each list has a thread: a zone of older lists must not come last
 
     def see_services(self, items: list[Object]) -> None:
         """All services."""
-        self._services = items
-        self._build()
+        with self._lock:
+            self._services = items
+            self._build()
 
     def see_slices(self, items: list[Object]) -> None:
         """All endpoint slices."""
-        self._slices = items
-        self._build()
+        with self._lock:
+            self._slices = items
+            self._build()
 
     def _build(self) -> None:
         self.zone = zone.build(self._services, self._slices, self._api_server)

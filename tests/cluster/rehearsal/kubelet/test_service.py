@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 import pytest
 
+from cluster.rehearsal.kubelet.dns import zone
 from cluster.rehearsal.kubelet.messages import Node, Seen, Services
 from cluster.rehearsal.kubelet.pod.spec import Pod
-from cluster.rehearsal.kubelet.service import SIMULATED, Pods
+from cluster.rehearsal.kubelet.service import SIMULATED, Names, Pods
 from cluster.rehearsal.kubelet.worker import Worker
 from cluster.rehearsal.processes import GRACE_S
 
@@ -144,3 +146,23 @@ def test_the_kubelet_waits_for_its_pods_ends_and_not_longer_than_the_lab_waits_f
     place.pods.see_pods([pod("a"), pod("b", "q")])
     place.pods.stop()
     assert [told[-2:] for told in place.told.values()] == [["vanish", "join"], ["vanish", "join"]]
+
+
+def test_names_are_those_of_the_newest_lists_though_each_comes_by_a_thread_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names, build = Names("10.88.7.1"), zone.build
+    metadata = {"namespace": "ns", "labels": {"kubernetes.io/service-name": "chat"}}
+    endpoint = {"metadata": metadata, "addressType": "IPv4", "endpoints": [{"addresses": ["10.88.8.1"]}]}
+    other = threading.Thread(target=names.see_slices, args=[[endpoint]])
+
+    def overtaken(services: Any, slices: Any, api_server: str) -> zone.Zone:
+        if not other.ident:
+            other.start()
+            other.join(0.05)  # it gets through at once, if nothing holds it
+        return build(services, slices, api_server)
+
+    monkeypatch.setattr(zone, "build", overtaken)
+    names.see_services([{"metadata": {"name": "chat", "namespace": "ns"}, "spec": {"clusterIP": "10.96.0.9"}}])
+    other.join()
+    assert names.zone.lookup("chat.ns.svc.cluster.local") == ("10.88.8.1",)
