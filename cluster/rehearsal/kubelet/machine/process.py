@@ -36,19 +36,19 @@ class Process:
         It ends with the thread that calls this: no container outlives its kubelet.
         """
         read, write = os.pipe()
-        try:
-            with log.open("ab") as output:
-                outer = subprocess.Popen(
-                    [sys.executable, "-I", "-S", launcher.__file__, str(specification), str(write)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                    pass_fds=[write],
-                )
-        finally:
-            os.close(write)
         with open(read, "rb") as errors:
+            try:
+                with log.open("ab") as output:
+                    outer = subprocess.Popen(
+                        [sys.executable, "-I", "-S", launcher.__file__, str(specification), str(write)],
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        start_new_session=True,
+                        pass_fds=[write],
+                    )
+            finally:
+                os.close(write)
             failure = errors.read().decode("utf-8", "replace")
         first = _child(outer.pid)
         if failure:
@@ -68,7 +68,8 @@ class Process:
 
     def wait(self) -> int:
         """Its exit code; 128 + n where signal n ended it."""
-        return self.outer.wait()
+        code = self.outer.wait()
+        return 128 - code if code < 0 else code  # the launcher may be killed, too
 
     def run(
         self, command: Sequence[str], environment: Mapping[str, str], user: tuple[int, int], timeout_s: float
