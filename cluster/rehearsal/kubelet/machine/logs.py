@@ -68,6 +68,8 @@ def _start_of_tail(file: BinaryIO, lines: int | None) -> int:
     if lines is None:
         return 0
     at = end = file.seek(0, os.SEEK_END)
+    if lines == 0:
+        return end
     seen = 0
     while at > 0:
         size = min(_CHUNK_BYTES, at)
@@ -87,4 +89,4 @@ def _after_newline_from_end(block: bytes, count: int) -> int:
     at = len(block)
     for _ in range(count):
         at = block.rindex(b"\n", 0, at)
-    return at + 1 if count else len(block) + 1
+    return at + 1

@@ -42,6 +42,18 @@ def test_an_unfinished_last_line_counts(tmp_path: Path) -> None:
     assert b"".join(chunks(path, tail_lines=1, follows=lambda: False, sleep=lambda _: None)) == b"ccc"
 
 
+def test_who_follows_from_the_end_misses_nothing_of_a_line_that_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "1.log"
+    path.write_text("a\nbb")
+    runs = iter([True, False])
+
+    def write_more(_: float) -> None:
+        with path.open("a") as file:
+            file.write("ccc\n")
+
+    assert list(chunks(path, tail_lines=0, follows=lambda: next(runs), sleep=write_more)) == [b"ccc\n"]
+
+
 def test_a_followed_file_is_read_to_what_was_written_last(tmp_path: Path) -> None:
     path = tmp_path / "1.log"
     path.write_text("one\n")
