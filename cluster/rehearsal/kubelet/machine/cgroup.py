@@ -71,7 +71,8 @@ class Cgroups:
 
     def remove(self) -> list[Path]:
         """With every group that is left; those that do not go, because processes are in them."""
-        return [path for path in (*self.parent.glob("*/"), self.parent) if not _removed(path)]
+        groups = [path for path in self.parent.glob("*") if path.is_dir()]
+        return [path for path in (*groups, self.parent) if not _removed(path)]
 
 
 def _removed(path: Path) -> bool:

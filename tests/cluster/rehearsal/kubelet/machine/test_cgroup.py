@@ -63,5 +63,12 @@ def test_empty_groups_are_swept_and_the_folder_with_them(tmp_path: Path) -> None
     groups = cgroup.Cgroups(tmp_path / "ours", is_v2=False)
     groups.make("a", None)
     groups.make("b", None)
-    groups.remove()
+    assert groups.remove() == []
     assert not (tmp_path / "ours").exists()
+
+
+def test_what_cannot_be_swept_is_told_by_its_folders(tmp_path: Path) -> None:
+    groups = cgroup.Cgroups(tmp_path / "ours", is_v2=False)
+    groups.make("a", None)
+    (groups.parent / "cgroup.procs").touch()  # the kernel's files go with their folder
+    assert groups.remove() == [tmp_path / "ours"]
