@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import Refused
 from cluster.rehearsal import addresses, nodes
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.component import Component, answers
@@ -48,7 +49,10 @@ class Parts:
     control_plane: ControlPlane
 
     def components(self) -> list[Component]:
-        """Those that the scenario does not leave out. The control plane's files have to be written before."""
+        """Those that the scenario does not leave out. The control plane's files have to be written before.
+
+        Raises Refused where it leaves out what is no component.
+        """
         everything = [
             self._ec2(),
             *self.control_plane.components(),
@@ -58,6 +62,9 @@ class Parts:
             self._karpenter(),
             self._kuberay_operator(),
         ]
+        names = [component.name for component in everything]
+        if unknown := [name for name in self.scenario.absent if name not in names]:
+            raise Refused(f"The lab has no component {', '.join(unknown)} to leave out: it has {', '.join(names)}.")
         return [component for component in everything if component.name not in self.scenario.absent]
 
     def _ec2(self) -> Component:

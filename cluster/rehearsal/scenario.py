@@ -76,12 +76,12 @@ def read(name_or_path: str) -> Scenario:
     shipped = SHIPPED / f"{name_or_path}.yaml"
     path = shipped if shipped.is_file() else Path(name_or_path)
     try:
-        document = yaml.safe_load(path.read_text("utf-8"))
+        document = yaml.safe_load(path.read_bytes())
     except OSError as error:
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
         raise Refused(f"There is no scenario {name_or_path!r}: name one of {known}, or a YAML file.") from error
     except yaml.YAMLError as error:
-        raise Refused(f"{path} is no YAML: {str(error).splitlines()[0]}.") from error
+        raise Refused(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
     return _validated(document, str(path))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cluster import kustomize
+from cluster.errors import Refused
 from cluster.rehearsal import scenario
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.component import Component
@@ -67,6 +68,11 @@ def test_what_the_scenario_leaves_out_is_not_there(tmp_path: Path, field: Scenar
     found = components(tmp_path, dataclasses.replace(field, absent=("kuberay-operator",)))
     assert "kuberay-operator" not in found
     assert "karpenter" in found
+
+
+def test_what_is_no_component_cannot_be_left_out(tmp_path: Path, field: Scenario) -> None:
+    with pytest.raises(Refused, match=r"no component karpentr to leave out: it has .*karpenter"):
+        components(tmp_path, dataclasses.replace(field, absent=("kubelet", "karpentr")))
 
 
 def test_neither_proxy_nor_cloud_account_of_the_person_reach_the_lab(tmp_path: Path, field: Scenario) -> None:

@@ -64,8 +64,14 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         scenario.read("feild")
 
 
-def test_a_file_that_is_no_yaml_is_refused_with_its_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"speed: 1\nrunner: [", r"found '<stream end>'.* line 2"), (b"\xff\x00", "invalid start byte")]
+)
+def test_a_file_that_is_no_yaml_is_refused_with_its_path_and_the_place(
+    tmp_path: Path, content: bytes, sentence: str
+) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("speed: [")
-    with pytest.raises(Refused, match=r"mine\.yaml is no YAML"):
+    path.write_bytes(content)
+    with pytest.raises(Refused, match=rf"mine\.yaml is no YAML: .*{sentence}") as refused:
         scenario.read(str(path))
+    assert "\n" not in str(refused.value)
