@@ -34,7 +34,9 @@ def schedule(profile: Profile) -> tuple[Arrival, ...]:
         rng = seeds.stream(profile.seed, "arrivals", number)
         for offset_s in offsets(stage, rng, even=profile.process == "even"):
             if len(found) >= profile.bounds.requests:
-                raise ValueError(f"the stages ask for more than bounds.requests = {profile.bounds.requests} requests")
+                raise ValueError(
+                    f"the stages ask for more than bounds.requests = {profile.bounds.requests} requests: lower their rates, or raise it"
+                )
             found.append(Arrival(len(found), start_s + offset_s, number))
     return tuple(found)
 

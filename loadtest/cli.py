@@ -16,7 +16,7 @@ from loadtest.profiles.reader import read
 from loadtest.report import files, terminal
 from loadtest.run_result import Run
 from loadtest.settings import Settings
-from loadtest.spec import Profile
+from loadtest.spec import LONGEST_S, Profile
 from loadtest.target import Given, Target, resolve
 
 EXIT_CODES = "exit codes: 0 pass, 1 an SLO is missed, 2 autoscaling failed, 3 the run is void, 64 usage"
@@ -86,9 +86,12 @@ def _add_target(command: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a time to wait")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text} is not a time to wait: give seconds, at most {LONGEST_S}")
     return value
 
 

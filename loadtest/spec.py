@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from loadtest.stages import SCALE_IN, SCALE_OUT
+
 Rate = Annotated[float, Field(ge=0, le=10_000, description="Requests per second.")]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+LONGEST_S = 86_400
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -218,6 +221,15 @@ class Scaling(_Part):
         default_factory=dict, description="Longest time a stage of the chain may take."
     )
 
+    @field_validator("stage_budget_s")
+    @classmethod
+    def _of_stages_that_there_are(cls, budget_s: dict[str, float]) -> dict[str, float]:
+        known = (*SCALE_OUT, *SCALE_IN)
+        for name in budget_s:
+            if name not in known:  # its budget would never be exceeded
+                raise ValueError(f"`{name}` is no stage of the chain: give one of {', '.join(known)}")
+        return budget_s
+
 
 class Cost(_Part):
     """Prices; None where nothing is paid for."""
@@ -230,7 +242,7 @@ class Bounds(_Part):
     """No profile runs beyond these, whatever its stages say."""
 
     requests: int = Field(20_000, ge=1, le=200_000)
-    duration_s: float = Field(3_600, gt=0, le=86_400)
+    duration_s: float = Field(3_600, gt=0, le=LONGEST_S)
 
 
 class Profile(_Part):
@@ -298,9 +310,12 @@ class Profile(_Part):
                 )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
-            raise ValueError("stages: two have the same name")
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"stages: two are called {twice}: give one of them another name")
         if self.scaling.load_stage not in (None, *names):
-            raise ValueError(f"scaling.load_stage: no stage is called {self.scaling.load_stage}")
+            raise ValueError(
+                f"scaling.load_stage: no stage is called {self.scaling.load_stage}: give one of {', '.join(names)}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -317,6 +332,7 @@ class Profile(_Part):
     def _stays_within_bounds(self) -> Profile:
         if self.duration_s > self.bounds.duration_s:
             raise ValueError(
-                f"stages last {self.duration_s:g} s, more than bounds.duration_s {self.bounds.duration_s:g}"
+                f"stages last {self.duration_s:g} s, more than bounds.duration_s {self.bounds.duration_s:g}: "
+                "shorten them, or raise it"
             )
         return self

@@ -9,9 +9,11 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from loadtest import arrivals
 from loadtest.errors import UsageError
+from loadtest.profiles import wording
 from loadtest.spec import Profile, never_sent
 
 
@@ -24,10 +26,13 @@ def read(path: Path) -> Profile:
         _refuse_duplicates(path, root)
         document = yaml.SafeLoader("").construct_document(root)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UsageError(f"{path}:{mark.line + 1 if mark else 1}: {getattr(error, 'problem', error)}") from error
+        raise UsageError(f"{path}:{_not_yaml(error)}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
+    except ValueError as error:  # YAML takes 2024-13-01 for a date
+        raise UsageError(f"{path}: a value is no date or number ({error}): put it in quotes") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: an alias stands within what it names: write out what is meant") from error
     return _validate(path, root, _with_traces(path, document))
 
 
@@ -35,12 +40,12 @@ def _validate(path: Path, root: yaml.Node, document: Any) -> Profile:
     try:
         profile = Profile.model_validate(document)
     except ValidationError as error:
-        found = [(e["loc"], e["msg"]) for e in error.errors()]
-        inner = {loc[:n] for loc, _ in found for n in range(len(loc))}  # what only fails because a part of it does
+        found = error.errors()
+        inner = {fault["loc"][:n] for fault in found for n in range(len(fault["loc"]))}
         faults = [
-            f"{path}:{_line(root, loc)}: {_place(root, loc)}{_sentence(text)}"
-            for loc, text in found
-            if loc not in inner or loc == ()
+            _fault(path, root, fault)
+            for fault in found
+            if fault["loc"] not in inner or fault["loc"] == ()  # others only fail because a part of them does
         ]
         raise UsageError("\n".join(faults)) from error
     try:
@@ -48,6 +53,21 @@ def _validate(path: Path, root: yaml.Node, document: Any) -> Profile:
     except ValueError as error:
         raise UsageError(f"{path}:{_line(root, ('stages',))}: {error}") from error
     return profile
+
+
+def _fault(path: Path, root: yaml.Node, fault: ErrorDetails) -> str:
+    where = wording.location(fault)
+    place = _place(root, where, named=wording.is_in_the_name(fault))
+    return f"{path}:{_line(root, where)}: {f'{place}: ' if place else ''}{wording.sentence(fault)}"
+
+
+def _not_yaml(error: yaml.YAMLError) -> str:
+    """Its line, and what the parser was at when it met what."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        return f"{mark.line + 1 if mark else 1}: cannot be read as YAML: {said}"
+    return f"1: cannot be read as YAML: {str(error).splitlines()[0]}"
 
 
 def _with_traces(path: Path, document: Any) -> Any:
@@ -86,6 +106,8 @@ def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
     for mapping in _mappings(node):
         seen: set[str] = set()
         for key, _ in mapping.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # which YAML itself refuses
             if key.value in seen:
                 raise UsageError(f"{path}:{key.start_mark.line + 1}: `{key.value}` stands twice")
             seen.add(key.value)
@@ -104,13 +126,13 @@ def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
 def _descend(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
     """The node that says where `part` stands, and its value; None where the file has no such part."""
     if isinstance(node, yaml.MappingNode):
-        return next(((key, value) for key, value in node.value if key.value == part), None)
+        return next(((key, value) for key, value in node.value if key.value == str(part)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return node.value[part], node.value[part]
     return None
 
 
-def _line(root: yaml.Node, location: tuple[str | int, ...]) -> int:
+def _line(root: yaml.Node, location: wording.Location) -> int:
     """The line of the deepest part of `location` that is in the file (the tag of a union is not, nor a missing field)."""
     line, node = root.start_mark.line + 1, root
     for part in location:
@@ -120,18 +142,14 @@ def _line(root: yaml.Node, location: tuple[str | int, ...]) -> int:
     return line
 
 
-def _place(root: yaml.Node, location: tuple[str | int, ...]) -> str:
-    """`stages.0.rate.per_s: `, without the tags of unions; a missing field is named."""
+def _place(root: yaml.Node, location: wording.Location, *, named: bool) -> str:
+    """`stages.0.rate.per_s`, without the tags of unions; the last part, where the file does not have it, only if `named`."""
     parts: list[str] = []
     node = root
     for i, part in enumerate(location):
         found = _descend(node, part)
         if found is not None:
             node = found[1]
-        if found is not None or i == len(location) - 1:
+        if found is not None or (named and i == len(location) - 1):
             parts.append(str(part))
-    return ".".join(parts) + ": " if parts else ""
-
-
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ")
+    return ".".join(parts)

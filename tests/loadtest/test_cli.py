@@ -207,6 +207,11 @@ def test_an_interrupt_ends_the_run_cleanly_with_a_report_that_says_partial(tmp_p
         (("fly",), "error: argument COMMAND: invalid choice: 'fly'"),
         (("verify", "smoke", "--base-url", "http://127.0.0.1:9"), "error: verify has nobody to watch the replicas"),
         (("watch", "--target", "eks"), "error: watch has nobody to watch with: give --kubeconfig"),
+        (
+            ("watch", "--timeout", "soon"),
+            "error: argument --timeout: soon is not a time to wait: give seconds, at most",
+        ),
+        (("watch", "--timeout", "inf"), "error: argument --timeout: inf is not a time to wait: give seconds, at most"),
         (("watch", "--kubeconfig", "nowhere"), "error: cannot use the kubeconfig nowhere"),
         (("run", "smoke", "--base-url", "ftp://x"), "error: ftp://x: give the chatbot's address as http://HOST:PORT"),
         (("run", "smoke", "--target", "mars"), "error: target mars has no known address: give --base-url"),
@@ -288,7 +293,10 @@ def test_a_seed_that_draws_more_than_the_bounds_allow_is_refused_before_anything
             "run", write(tmp_path, seed=few, **fields), "--seed", str(many), "--base-url", server.url, tmp_path=tmp_path
         )
         assert server.truths() == []
-    assert (code, err) == (64, f"error: --seed {many}: the stages ask for more than bounds.requests = 12 requests\n")
+    assert (code, err) == (
+        64,
+        f"error: --seed {many}: the stages ask for more than bounds.requests = 12 requests: lower their rates, or raise it\n",
+    )
 
 
 NEVER_STARTS = """
