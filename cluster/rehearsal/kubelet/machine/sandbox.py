@@ -46,13 +46,11 @@ class Sandbox:
 
     def make(self, files: dict[str, str]) -> None:
         """Folders, shared memory and the files of /etc. Raises MountFailed. Idempotent."""
-        for folder in (self.memory, self.disk):
+        self.disk.mkdir(parents=True, exist_ok=True)
+        for folder, options in ((self.memory, "mode=755"), (self.memory / "shm", _SHARED_MEMORY)):
             folder.mkdir(parents=True, exist_ok=True)
-        if not self.memory.is_mount():
-            tmpfs(self.memory, "mode=755")
-            shared = self.memory / "shm"
-            shared.mkdir()
-            tmpfs(shared, _SHARED_MEMORY)
+            if not folder.is_mount():
+                tmpfs(folder, options)
         (self.memory / "etc").mkdir(exist_ok=True)
         for name, content in files.items():
             (self.memory / "etc" / name).write_text(content, "utf-8")

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from cluster.rehearsal.kubelet.machine.sandbox import files_of_etc
+from pathlib import Path
+
+import pytest
+
+from cluster.rehearsal.kubelet.machine import sandbox
+from cluster.rehearsal.kubelet.machine.sandbox import MountFailed, Sandbox, files_of_etc
 from tests.support.kubelet_pods import pod
 
 
@@ -31,3 +36,21 @@ def test_a_pods_own_dns_config_is_added_or_stands_alone() -> None:
     ]
     alone = files_of_etc(pod(dnsConfig=config, dnsPolicy="None"), "", "10.88.7.1")["resolv.conf"]
     assert alone.splitlines() == ["nameserver 10.0.0.2", "search corp", "options ndots:1"]
+
+
+def test_a_mount_that_was_refused_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted: list[Path] = []
+    refused = iter([False, True, False])
+
+    def tmpfs(target: Path, _options: str) -> None:
+        if next(refused):
+            raise MountFailed("the kernel is out of memory")
+        mounted.append(target)
+
+    monkeypatch.setattr(sandbox, "tmpfs", tmpfs)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path in mounted)
+    place = Sandbox(tmp_path, None)
+    with pytest.raises(MountFailed):
+        place.make({})
+    place.make({})
+    assert mounted == [place.memory, place.memory / "shm"]
