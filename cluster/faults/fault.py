@@ -42,9 +42,8 @@ class Fault:
     sentence: str  # what somebody did, or what happened
     phase: Phase
     edits: tuple[Edit, ...] = ()
-    scenario: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # fields of the lab's scenario that differ: a lab of its own
+    # Fields of the lab's scenario that differ: such a fault gets a lab of its own.
+    scenario: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()  # components that stop, or processes of pods that hang, when the phase begins
     lint: str | None = None  # the rule that says it beforehand
     verdict: Named | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
 
 from cluster.faults.catalog import FAULTS
 from cluster.faults.fault import Fault, Phase
@@ -31,11 +30,11 @@ def page() -> str:
     results = read()
     seen = results.faults
     parts = [_HEAD.format(count=len(FAULTS)), summary(FAULTS, results)]
-    for phase, faults in groupby(sorted(FAULTS, key=lambda f: list(Phase).index(f.phase)), lambda f: f.phase):
+    for phase in Phase:
         parts.append(f"## {phase.value[0].upper()}{phase.value[1:]}\n\n")
         parts.append("| fault | what is wrong | lint | the verdict has to name | in the rehearsal | s |\n")
         parts.append("| --- | --- | --- | --- | --- | --- |\n")
-        parts += [row(fault, seen.get(fault.name)) for fault in faults]
+        parts += [row(fault, seen.get(fault.name)) for fault in FAULTS if fault.phase is phase]
         parts.append("\n")
     parts += _reasons([outcome for outcome in seen.values() if outcome.stage])
     return "".join(parts)

@@ -15,6 +15,7 @@ from cluster.errors import Refused
 from cluster.objects import Manifest
 from cluster.observe import Stage
 from cluster.preflight import Facts
+from cluster.rehearsal import addresses
 from cluster.rehearsal.lab import Lab, Running
 from cluster.release import Release
 from cluster.settings import Settings
@@ -25,10 +26,10 @@ from cluster.targets.rehearsal.target import NAME, RehearsalTarget
 __all__ = ["NAME", "RehearsalTarget", "open_release", "open_target"]
 
 CLUSTERS = Path(__file__).resolve().parents[3] / "manifests" / "clusters"
-# What the lab's account holds (cluster/rehearsal/ec2.py) and its kubelet knows.
 VARIABLES = {
-    "EKS_CLUSTER_NAME": "rehearsal",
-    "KARPENTER_NODE_ROLE": "rehearsal-node-role",
+    "EKS_CLUSTER_NAME": addresses.CLUSTER,
+    "KARPENTER_NODE_ROLE": addresses.NODE_ROLE,
+    # As the lab's kubelet knows them (cluster/rehearsal/components.py).
     "CHATBOT_CPU_IMAGE": "chatbot-cpu:rehearsal",
     "CHATBOT_NEURON_IMAGE": "chatbot-neuron:rehearsal",
 }

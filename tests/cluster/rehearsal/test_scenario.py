@@ -65,7 +65,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"), [(b"speed: 1\nrunner: [", r"found '<stream end>'.* line 2"), (b"\xff\x00", "invalid start byte")]
+    ("content", "sentence"),
+    [(b"speed: 1\nrunner: [", r"found '<stream end>'.* line 2"), (b"\xff\x00", "invalid start byte")],
 )
 def test_a_file_that_is_no_yaml_is_refused_with_its_path_and_the_place(
     tmp_path: Path, content: bytes, sentence: str
