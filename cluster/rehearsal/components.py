@@ -57,10 +57,10 @@ class Parts:
             self._ec2(),
             *self.control_plane.components(),
             self._kwok(),
-            self._forward(),
             self._kubelet(),
             self._karpenter(),
             self._kuberay_operator(),
+            self._forward(),  # last: it is ready at once, and when all others are it has shown whether it runs
         ]
         names = [component.name for component in everything]
         if unknown := [name for name in self.scenario.absent if name not in names]:

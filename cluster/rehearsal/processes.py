@@ -51,10 +51,13 @@ class Processes:
     def wait_for(self, name: str, is_ready: Callable[[], bool], *, timeout_s: float) -> None:
         """Return when `is_ready`. Raises ClusterError with the end of the log when `name` ends or takes too long."""
         deadline = time.monotonic() + timeout_s
-        while not is_ready():
-            code = self._running[name].poll()
+        while True:
+            ready = is_ready()
+            code = self._running[name].poll()  # looked at after the answer, which may be another's
             if code is not None:
                 raise ClusterError(f"{name} ended with exit code {code}:\n{self._log_tail(name)}")
+            if ready:
+                return
             if time.monotonic() > deadline:
                 raise ClusterError(f"{name} was not ready after {timeout_s:.0f} s:\n{self._log_tail(name)}")
             time.sleep(_POLL_S)

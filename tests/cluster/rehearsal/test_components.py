@@ -64,6 +64,10 @@ def test_every_component_comes_after_what_it_waits_for(tmp_path: Path, field: Sc
         assert all(names.index(other) < names.index(component.name) for other in component.after)
 
 
+def test_what_nobody_asks_whether_it_is_ready_is_waited_for_after_all_others(tmp_path: Path, field: Scenario) -> None:
+    assert list(components(tmp_path, field))[-1] == "forward"
+
+
 def test_what_the_scenario_leaves_out_is_not_there(tmp_path: Path, field: Scenario) -> None:
     found = components(tmp_path, dataclasses.replace(field, absent=("kuberay-operator",)))
     assert "kuberay-operator" not in found

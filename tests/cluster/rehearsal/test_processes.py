@@ -22,6 +22,15 @@ def test_a_child_that_ends_before_it_is_ready_is_an_error_with_the_end_of_its_lo
     processes.stop_all()
 
 
+def test_a_child_that_has_ended_is_not_ready_whoever_answers_in_its_place(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    processes.start("forward", [sys.executable, "-c", "raise SystemExit('no such module')"], environment=ENVIRONMENT)
+    os.waitid(os.P_PID, processes.pids()["forward"], os.WEXITED | os.WNOWAIT)
+    with pytest.raises(ClusterError, match=r"forward ended with exit code 1:\nno such module"):
+        processes.wait_for("forward", lambda: True, timeout_s=30)
+    processes.stop_all()
+
+
 def test_stop_ends_what_was_started_and_may_be_called_twice(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     ready = tmp_path / "ready"
