@@ -55,8 +55,8 @@ class LabBench:
         ended = [name for name in names if name in self.components]
         with contextlib.ExitStack() as mended:
             for name in ended:
+                mended.callback(self.lab.restart_component, name)  # also where nobody says that it has stopped
                 self.lab.stop_component(name)
-                mended.callback(self.lab.restart_component, name)
             mended.enter_context(frozen([name for name in names if name not in ended], self._first_pid()))
             yield
 

@@ -1,9 +1,11 @@
-"""The bench on the real API server; the lab's own part is tried by the rehearsal of faults."""
+"""The bench on the real API server, and on a lab that only writes down; the real lab is the rehearsal's."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +17,7 @@ from cluster.faults.edit import apply
 from cluster.faults.fault import Fault
 from cluster.kustomize import render
 from cluster.observe import Stage
+from cluster.rehearsal.control import Silent
 from cluster.rehearsal.lab import Lab
 from cluster.release import Release
 from cluster.targets.rehearsal import VARIABLES
@@ -49,3 +52,50 @@ def test_what_lint_would_refuse_is_laid_down_and_cleared(
 def test_a_load_test_without_a_verdict_is_an_error_in_its_own_words(api: Api, tmp_path: Path) -> None:
     with pytest.raises(NotReady, match=r"no verdict.*invalid choice"):
         bench(api, tmp_path).verdict(["nonsense"])
+
+
+class Diary:
+    """A lab that writes down what it is told."""
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.entries: list[str] = []
+        self.answers = answers
+
+    def stop_component(self, name: str) -> None:
+        self.entries.append(f"stop {name}")
+        if not self.answers:
+            raise Silent("The rehearsal's lab is starting or ending at the moment: try again.")
+
+    def restart_component(self, name: str) -> None:
+        self.entries.append(f"restart {name}")
+
+    def status(self) -> Any:
+        return SimpleNamespace(pid=os.getpid())
+
+
+def on(lab: Diary, folder: Path) -> LabBench:
+    return LabBench(cast(Release, None), {}, cast(Lab, lab), ("kwok", "karpenter"), folder)
+
+
+def test_components_end_and_the_last_one_ended_comes_back_first(tmp_path: Path) -> None:
+    lab = Diary()
+    with on(lab, tmp_path).without(["kwok", "karpenter"]):
+        lab.entries.append("verdict")
+    assert lab.entries == ["stop kwok", "stop karpenter", "verdict", "restart karpenter", "restart kwok"]
+
+
+def test_a_component_comes_back_though_a_process_that_should_hang_is_not_there(tmp_path: Path) -> None:
+    lab = Diary()
+    with (
+        pytest.raises(NotReady, match="called a-name-of-nobody"),
+        on(lab, tmp_path).without(["kwok", "a-name-of-nobody"]),
+    ):
+        pass
+    assert lab.entries == ["stop kwok", "restart kwok"]
+
+
+def test_a_component_comes_back_though_nobody_said_that_it_ended(tmp_path: Path) -> None:
+    lab = Diary(answers=False)
+    with pytest.raises(Silent), on(lab, tmp_path).without(["kwok"]):
+        pass
+    assert lab.entries == ["stop kwok", "restart kwok"]
