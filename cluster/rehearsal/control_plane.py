@@ -53,7 +53,7 @@ class Ports:
                     found.append(port)
                 if len(found) == len(dataclasses.fields(cls)):
                     return cls(*found)
-        raise ClusterError(f"No five ports of {_PORTS.start} to {_PORTS.stop} are free on {address}.")
+        raise ClusterError(f"No five ports of {_PORTS[0]} to {_PORTS[-1]} are free on {address}.")
 
 
 class ControlPlane:

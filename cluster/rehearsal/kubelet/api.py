@@ -33,22 +33,22 @@ class KubeletApi:
 
     api: Api
 
-    def patch_status(self, pod: Pod, status: Mapping[str, Any]) -> bool:
-        """False where this very pod is no more."""
+    def patch_status(self, pod: Pod, status: Mapping[str, Any]) -> None:
+        """Nothing where this very pod is no more."""
         lists = {name: [_REPLACE, *status[name]] for name in _MERGED_LISTS if name in status}
         body = {"metadata": {"uid": pod.uid}, "status": {**status, **lists}}
         path = f"{PODS.path(pod.name, pod.namespace)}/status"
-        return self._unless_gone("patch", path, body, _STRATEGIC)
+        self._unless_gone("patch", path, body, _STRATEGIC)
 
-    def let_go(self, pod: Pod) -> bool:
-        """Delete its object for good: everything of it has ended. False where it is gone already."""
+    def let_go(self, pod: Pod) -> None:
+        """Delete its object for good: everything of it has ended. Nothing where it is gone already."""
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "gracePeriodSeconds": 0,
             "preconditions": {"uid": pod.uid},
         }
-        return self._unless_gone("delete", PODS.path(pod.name, pod.namespace), body, None)
+        self._unless_gone("delete", PODS.path(pod.name, pod.namespace), body, None)
 
     def token(self, pod: Pod, audience: str, lifetime_s: int) -> str:
         """One of its service account, bound to the pod: it ends with it."""
