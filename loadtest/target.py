@@ -55,6 +55,8 @@ class Target:
 
 def resolve(name: str, settings: Settings, given: Given, *, from_deploy: bool = False) -> Target:
     """Flags over environment over the state of `name`. Raises UsageError."""
+    if given.dashboard_url and (given.kubeconfig or given.context):
+        raise UsageError("--dashboard-url and --kubeconfig or --context name two ways to watch: give one of them")
     state = read_state(settings.state_file(name))
     url = given.base_url or settings.base_url or state.get("base_url") or (DEFAULT_URL if name == "local" else None)
     if url is None and not from_deploy:
@@ -69,11 +71,14 @@ def resolve(name: str, settings: Settings, given: Given, *, from_deploy: bool = 
 def _cluster_observers(
     state: Mapping[str, Any], settings: Settings, given: Given, from_deploy: bool
 ) -> tuple[Observer, ...]:
-    """Everything through one kubeconfig; nothing where there is none, or where somebody names a dashboard instead."""
+    """Everything through one kubeconfig; nothing where there is none, or where somebody names a dashboard instead.
+
+    Nor where the load goes to another address than that of the cluster, unless a flag names the cluster.
+    """
     kubeconfig = given.kubeconfig or settings.kubeconfig or _path(state.get("kubeconfig"))
     explicit = given.kubeconfig or given.context
-    elsewhere = (given.base_url and not explicit) or given.dashboard_url or settings.dashboard_url
-    if (kubeconfig is None and given.context is None) or elsewhere:
+    elsewhere = given.base_url or settings.dashboard_url or (settings.base_url and not settings.kubeconfig)
+    if (kubeconfig is None and given.context is None) or given.dashboard_url or (elsewhere and not explicit):
         return ()
     api = connect(kubeconfig, given.context or state.get("context"))
     namespace = given.namespace or state.get("namespace") or "chatbot"
@@ -91,7 +96,7 @@ def _cluster_observers(
 def _dashboard_observers(
     state: Mapping[str, Any], settings: Settings, given: Given, from_deploy: bool
 ) -> tuple[Observer, ...]:
-    known = state.get("dashboard_url") if given.base_url is None else None
+    known = None if given.base_url or settings.base_url else state.get("dashboard_url")  # it knows the state's only
     url = given.dashboard_url or settings.dashboard_url or known
     if not url:
         return ()

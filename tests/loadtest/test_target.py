@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,26 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings()
 
 
-def deployed(settings: Settings, tmp_path: Path) -> None:
+def deployed(settings: Settings, tmp_path: Path, **more: str) -> None:
     token = tmp_path / "token"
     token.write_text("secret\n")
     state = settings.state_file("local")
-    state.parent.mkdir(parents=True)
+    state.parent.mkdir(parents=True, exist_ok=True)
     addresses = {"base_url": "http://127.0.0.1:8001", "dashboard_url": "http://127.0.0.1:8265"}
-    state.write_text(json.dumps(addresses | {"dashboard_token_file": str(token), "run": "x"}))
+    state.write_text(json.dumps(addresses | {"dashboard_token_file": str(token), "run": "x"} | more))
+
+
+def kubeconfig(tmp_path: Path) -> Path:
+    path = tmp_path / "kubeconfig"
+    entry = {
+        "name": "a",
+        "context": {"cluster": "a", "user": "a"},
+        "cluster": {"server": "http://127.0.0.1:1"},
+        "user": {},
+    }
+    kinds = {kind: [entry] for kind in ("clusters", "contexts", "users")}
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "a", **kinds}))
+    return path
 
 
 def where(
@@ -51,6 +65,33 @@ def test_another_address_is_not_watched_through_the_local_dashboard(settings: Se
     assert where(settings, base_url="http://example.org").observers == ()
     assert where(settings, base_url="http://example.org").described()["class"] == "remote"
     assert len(where(settings, base_url="http://example.org", dashboard_url="http://example.org:8265").observers) == 1
+
+
+def test_another_address_in_the_environment_is_not_watched_through_what_was_deployed_either(
+    settings: Settings, tmp_path: Path
+) -> None:
+    deployed(settings, tmp_path)
+    elsewhere = settings.model_copy(update={"base_url": "http://example.org"})
+    assert where(elsewhere).observers == ()
+    deployed(settings, tmp_path, kubeconfig=str(kubeconfig(tmp_path)))
+    assert where(elsewhere).observers == ()
+    assert len(where(settings).observers) == 2
+    both = elsewhere.model_copy(update={"kubeconfig": kubeconfig(tmp_path)})
+    assert len(where(both).observers) == 2
+
+
+def test_a_kubeconfig_that_a_flag_names_goes_over_a_dashboard_of_the_environment(
+    settings: Settings, tmp_path: Path
+) -> None:
+    dashboard = settings.model_copy(update={"dashboard_url": "http://127.0.0.1:8265"})
+    found = resolve("local", dashboard, Given(kubeconfig=kubeconfig(tmp_path)))
+    assert [observer.name for observer in found.observers] == ["serve", "kubernetes"]
+
+
+@pytest.mark.parametrize("cluster", [Given(kubeconfig=Path("some")), Given(context="some")])
+def test_two_ways_to_watch_are_a_usage_error(settings: Settings, cluster: Given) -> None:
+    with pytest.raises(UsageError, match="give one of them"):
+        resolve("local", settings, replace(cluster, dashboard_url="http://127.0.0.1:8265"))
 
 
 def test_a_target_without_an_address_is_a_usage_error(settings: Settings) -> None:
