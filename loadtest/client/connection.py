@@ -32,11 +32,13 @@ class Endpoint:
     @classmethod
     def parse(cls, url: str, *, api_key: str | None = None) -> Endpoint:
         """From `http://host:port[/prefix]`. Raises UsageError."""
-        parts = urlsplit(url if "://" in url else f"http://{url}")
         try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port
         except ValueError:
-            raise UsageError(f"{url}: the port is not a number") from None
+            raise UsageError(
+                f"{url}: give the chatbot's address as http://HOST:PORT, the port a number, an IPv6 address in brackets"
+            ) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{url}: give the chatbot's address as http://HOST:PORT")
         tls = parts.scheme == "https"
@@ -44,11 +46,16 @@ class Endpoint:
         return cls(parts.hostname, port or (443 if tls else 80), tls, prefix, api_key)
 
     def __str__(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}{self.prefix}"
+        return f"{'https' if self.tls else 'http'}://{self._authority}{self.prefix}"
+
+    @property
+    def _authority(self) -> str:
+        """Host and port as an address has them: what has colons itself stands in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def request(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
         """The bytes of one request."""
-        fields = {"Host": f"{self.host}:{self.port}", "Content-Length": str(len(body)), **(headers or {})}
+        fields = {"Host": self._authority, "Content-Length": str(len(body)), **(headers or {})}
         if self.api_key:
             fields["Authorization"] = f"Bearer {self.api_key}"
         lines = [f"{method} {self.prefix}{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]

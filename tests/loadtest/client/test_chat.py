@@ -134,15 +134,24 @@ def test_many_streams_at_once_keep_their_events_apart(tmp_path: Path) -> None:
         ("http://h:1/", Endpoint("h", 1, False, "")),
         ("h:1", Endpoint("h", 1, False, "")),
         ("https://h/a/v1", Endpoint("h", 443, True, "/a")),
+        ("http://[::1]:8000", Endpoint("::1", 8000, False, "")),
     ],
 )
 def test_an_address_is_read(url: str, endpoint: Endpoint) -> None:
-    assert Endpoint.parse(url) == endpoint
+    assert Endpoint.parse(url) == Endpoint.parse(str(endpoint)) == endpoint
 
 
-@pytest.mark.parametrize("url", ["ftp://h", "http://", "http://h:port"])
+def test_an_ipv6_address_keeps_its_brackets_where_a_port_follows() -> None:
+    endpoint = Endpoint.parse("http://[::1]:8000/a")
+    assert str(endpoint) == "http://[::1]:8000/a"
+    assert b"\r\nHost: [::1]:8000\r\n" in endpoint.request("GET", "/v1/models")
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://h", "http://", "http://h:port", "http://h:99999", "http://[::1", "http://::1:80"]
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="give the chatbot's address as http://HOST:PORT"):
         Endpoint.parse(url)
 
 
