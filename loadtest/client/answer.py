@@ -57,10 +57,14 @@ class Answer:
             self._on_chunk(event, at_s)
 
     def _on_chunk(self, event: dict[str, Any], at_s: float) -> None:
+        choices = event.get("choices") or []
+        if not (isinstance(choices, list) and all(map(_is_choice, choices))):
+            self.fail_stream("an event is not a chat completion chunk")
+            return
         if isinstance(event.get("usage"), dict):
             self.usage = event["usage"]
         self.fingerprint = event.get("system_fingerprint") or self.fingerprint
-        for choice in event.get("choices") or ():
+        for choice in choices:
             content = (choice.get("delta") or {}).get("content")
             if content:  # a chunk that only carries the role is not a token
                 self.token_s.append(at_s)
@@ -102,6 +106,13 @@ class Answer:
         """`prompt_tokens` or `completion_tokens` of the server's usage."""
         count = (self.usage or {}).get(which)
         return count if isinstance(count, int) else None
+
+
+def _is_choice(choice: Any) -> bool:
+    """Whether everything that is read of it is what it should be."""
+    if not isinstance(choice, dict) or not isinstance(delta := choice.get("delta") or {}, dict):
+        return False
+    return all(isinstance(text or "", str) for text in (delta.get("content"), choice.get("finish_reason")))
 
 
 def _message(document: Any) -> str:

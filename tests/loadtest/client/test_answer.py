@@ -46,6 +46,24 @@ def test_an_error_inside_a_stream_is_an_error_though_the_status_was_200(event: b
 
 
 @pytest.mark.parametrize(
+    "event",
+    [
+        b'{"choices": ["x"]}',
+        b'{"choices": 3}',
+        b'{"choices": {"index": 0}}',
+        chunk(delta="Hi"),
+        chunk(delta={"content": ["Hi"]}),
+        chunk(finish_reason={"type": "stop"}),
+    ],
+)
+def test_an_event_that_is_no_chunk_fails_its_stream_and_nothing_else(event: bytes) -> None:
+    answer = stream(ROLE, chunk(delta={"content": "Hi"}), event, END, b"[DONE]")
+    assert answer.outcome() is Outcome.STREAM_ERROR
+    assert answer.error == "an event is not a chat completion chunk"
+    assert answer.token_s == [1.0]
+
+
+@pytest.mark.parametrize(
     ("status", "outcome"),
     [(429, Outcome.RATE_LIMITED), (503, Outcome.UNAVAILABLE), (500, Outcome.SERVER_ERROR), (502, Outcome.SERVER_ERROR),
      (400, Outcome.REFUSED), (404, Outcome.REFUSED)],
