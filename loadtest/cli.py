@@ -64,7 +64,7 @@ def _add_load_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("profile", help=f"a YAML file, or one of {', '.join(profiles.names())}")
     command.add_argument("--seed", type=int, help="instead of the profile's")
     command.add_argument(
-        "--expect-workers", type=int, default=0, metavar="N",
+        "--expect-workers", type=_workers, default=0, metavar="N",
         help="send from N Locust workers (`locust -f loadtest/locustfile.py --worker`) instead of this process",
     )  # fmt: skip
     command.add_argument("--master-bind-host", default="127.0.0.1", help="where workers find this process")
@@ -95,6 +95,12 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _workers(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a number of workers: give 0 or more")
+    return int(text)
+
+
 def _given(args: argparse.Namespace) -> Given:
     return Given(
         base_url=args.base_url, dashboard_url=args.dashboard_url, token_file=args.dashboard_token_file,
@@ -117,6 +123,7 @@ def _load(args: argparse.Namespace) -> int:
             "verify has nobody to watch the replicas: deploy the target, or give --dashboard-url or --kubeconfig"
         )
     assert target.endpoint is not None  # noqa: S101 - resolve refuses a load without an address
+    files.prepare(args.reports)
     workers = run.Workers(args.expect_workers, args.master_bind_host, args.master_bind_port)
     with progress.bar(sys.stderr) as tell:
         conductor = run.Conductor(
@@ -132,6 +139,7 @@ def _watch(args: argparse.Namespace) -> int:
     target = resolve(args.target, Settings(), _given(args), from_deploy=True)
     if not target.observers:
         raise UsageError("watch has nobody to watch with: give --kubeconfig, or --dashboard-url on one machine")
+    files.prepare(args.reports)
     with progress.bar(sys.stderr) as tell:
         watching = deployment.Deployment(target.endpoint, target.observers, timeout_s=args.timeout, tell=tell)
         result = replace(watching.run(), rehearsal=target.rehearsal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib import resources
@@ -17,6 +18,17 @@ from loadtest.report import page, request_table
 from loadtest.run_result import Run
 
 DOCUMENT, TABLE, PAGE = "report.json", "requests.csv", "report.html"
+
+
+def prepare(reports: Path) -> None:
+    """Make the folder of all runs, so that none is measured in vain. Raises UsageError where nothing can be written to it."""
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=reports).close()
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {reports} ({error.strerror}): give a folder that can be written to (--reports)"
+        ) from error
 
 
 def write(

@@ -213,6 +213,13 @@ def test_an_interrupt_ends_the_run_cleanly_with_a_report_that_says_partial(tmp_p
         ),
         (("watch", "--timeout", "inf"), "error: argument --timeout: inf is not a time to wait: give seconds, at most"),
         (("watch", "--kubeconfig", "nowhere"), "error: cannot use the kubeconfig nowhere"),
+        (("run", "smoke", "--expect-workers", "-1"), "error: argument --expect-workers: -1 is not a number of workers"),
+        (("run", "smoke", "--reports", "README.md"), "error: cannot write to README.md (File exists): give a folder"),
+        (
+            ("watch", "--dashboard-url", "http://127.0.0.1:9", "--reports", "README.md"),
+            "error: cannot write to README.md (File exists): give a folder",
+        ),
+        (("run", "smoke", "--base-url", "http://[::1"), "error: http://[::1: give the chatbot's address as"),
         (("run", "smoke", "--base-url", "ftp://x"), "error: ftp://x: give the chatbot's address as http://HOST:PORT"),
         (("run", "smoke", "--target", "mars"), "error: target mars has no known address: give --base-url"),
         (("report", "nowhere"), "error: cannot read nowhere"),

@@ -20,6 +20,21 @@ def test_a_run_leaves_document_table_and_page(tmp_path: Path) -> None:
     assert files.read(folder) == json.loads(json.dumps(document))
 
 
+def test_a_folder_for_runs_is_made_before_the_first_of_them(tmp_path: Path) -> None:
+    reports = tmp_path / "a" / "reports"
+    files.prepare(reports)
+    files.prepare(reports)
+    assert list(reports.iterdir()) == []
+
+
+def test_a_folder_that_nothing_can_be_written_to_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for reports in (file, file / "reports", Path("/proc/self")):  # the last one is read-only to root, too
+        with pytest.raises(UsageError, match=r"cannot write to .*: give a folder that can be written to \(--reports\)"):
+            files.prepare(reports)
+
+
 def test_a_second_run_within_a_second_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     one, _ = files.write(tmp_path, runs.run(), verify=False, target=runs.TARGET, versions=runs.VERSIONS)
     other, _ = files.write(tmp_path, runs.run(), verify=False, target=runs.TARGET, versions=runs.VERSIONS)
