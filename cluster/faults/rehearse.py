@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, NotReady
 from cluster.explain.snapshot import Snapshot
 from cluster.faults.edit import apply
 from cluster.faults.fault import Fault, Phase
 from cluster.faults.outcome import CONTROL, Outcome, judge, judge_control, unjudged
-from cluster.objects import Manifest
+from cluster.objects import Manifest, mapping, text
 
 
 class Bench(Protocol):
@@ -131,7 +131,12 @@ def _under(bench: Bench, fault: Fault, seen: Seen, *, stands: bool) -> Mapping[s
     if not stands:
         bench.lay_down(bench.desired if fault.in_place else manifests)
         before = bench.verdict(COMES_UP)
-        if before.get("broken_link"):
+        if link := mapping(before.get("broken_link")):
+            if fault.in_place:
+                raise NotReady(
+                    f"False alarm: before anything was broken, the verdict names {text(link.get('stage'))} "
+                    f"({text(link.get('reason'))})."
+                )
             return before  # it shows already: judged as what it is
     if fault.in_place:
         bench.lay_down(manifests)

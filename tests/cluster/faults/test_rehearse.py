@@ -12,7 +12,7 @@ from cluster.errors import NotReady
 from cluster.explain.snapshot import Snapshot
 from cluster.faults.edit import GONE, Edit
 from cluster.faults.fault import Fault, Named, Phase
-from cluster.faults.rehearse import COMES_UP, Bench, rehearse, try_controls
+from cluster.faults.rehearse import COMES_UP, Bench, rehearse, try_controls, try_fault
 from cluster.objects import Manifest
 
 POD = Manifest({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"tolerations": [1]}})
@@ -119,6 +119,17 @@ def test_a_chatbot_that_cannot_be_mended_is_cleared_and_the_series_goes_on() -> 
 
 def test_what_breaks_before_the_load_is_judged_as_that() -> None:
     assert tried([fault(phase=Phase.SCALE_OUT, verdict=Named("node-launched", "x"))], Diary([BROKEN])) == [("f", False)]
+
+
+def test_what_is_named_before_a_fault_in_place_is_there_is_a_false_alarm_and_not_the_fault() -> None:
+    hung = fault(edits=(), without=("kwok",), phase=Phase.SCALE_OUT)
+    bench = Diary([BROKEN])
+    outcome = try_fault(bench, hung, lambda *_: None)
+    assert (outcome.right, outcome.verdict, outcome.stage) == (False, "", "")
+    assert outcome.problem == (
+        "False alarm: before anything was broken, the verdict names pod-created (exceeded quota)."
+    )
+    assert bench.entries == [WHOLE_POD, "watch"]
 
 
 def test_faults_of_one_scenario_share_a_lab_and_what_stays_behind_ends_it() -> None:
