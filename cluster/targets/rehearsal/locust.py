@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster import kustomize
-from cluster.errors import NotReady
+from cluster.errors import ClusterError, NotReady
 from cluster.objects import Manifest
 from cluster.observe import Stage
 from cluster.wait import Patience, until_ready
@@ -28,14 +28,18 @@ class LocustJobs:
 
     def run(self) -> list[str]:
         """Locust's own table of totals. Raises NotReady with the master's last words where a Job fails or does not end."""
+        failure: ClusterError | None = None
         try:
             for manifest in self.manifests:
                 self._apply(manifest)
             for job in (manifest for manifest in self.manifests if manifest.kind == "Job"):
                 self._await(job)
             return totals(self._log())
+        except ClusterError as error:
+            failure = error
+            raise
         finally:
-            self._delete()
+            self._clean_up(failure)
 
     def _apply(self, manifest: Manifest) -> None:
         resource = self.stage.resource(manifest.api_version, manifest.kind)
@@ -53,6 +57,14 @@ class LocustJobs:
         command = [kustomize.kubectl(), "-n", namespace, "logs", f"job/{MASTER}", f"--tail={_LOG_LINES}"]
         done = subprocess.run(command, env=dict(self.environment), capture_output=True, text=True, check=False)
         return done.stdout or f"kubectl logs: {done.stderr.strip()}"
+
+    def _clean_up(self, failure: ClusterError | None) -> None:
+        try:
+            self._delete()
+        except ClusterError as error:
+            if failure is None:
+                raise
+            raise NotReady(f"{failure}\nNor could the Jobs be deleted: {error}") from failure
 
     def _delete(self) -> None:
         """Jobs first, so that nothing of theirs is left when the namespace goes."""
