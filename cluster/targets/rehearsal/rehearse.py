@@ -55,6 +55,7 @@ class Rehearsal:
     answer: str = ""
     locust: list[str] = field(default_factory=list)
     memory_peak_bytes: int = 0
+    memory_failure: str = ""  # what kept us from looking at the memory: then the peak is only of until then
     failure: str = ""  # the sentence of the phase that failed
     failed_in: str = ""  # and its name
 
@@ -85,7 +86,7 @@ class Rehearsal:
             "runner": self.scenario.runner,
             "phases": [{"name": phase.name, "seconds": round(phase.seconds, 1)} for phase in self.phases],
             "seconds": round(sum(phase.seconds for phase in self.phases), 1),
-            "memory_peak_bytes": self.memory_peak_bytes,
+            "memory_peak_bytes": None if self.memory_failure else self.memory_peak_bytes,
             "report": str(self.report) if self.report else None,
             "answer": self.answer,
             "locust": self.locust,
@@ -111,7 +112,7 @@ class Rehearsal:
             except ClusterError as error:
                 self.failure, self.failed_in = str(error), self.phases[-1].name
             finally:
-                self.memory_peak_bytes = peak.peak_bytes
+                self._note_memory(peak)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -122,6 +123,12 @@ class Rehearsal:
             yield
         finally:
             self.phases.append(Phase(name, time.monotonic() - started_s))
+
+    def _note_memory(self, peak: Peak) -> None:
+        self.memory_peak_bytes = peak.peak_bytes
+        if peak.failure is not None:
+            self.memory_failure = f"{type(peak.failure).__name__}: {peak.failure}"
+            self.tell(f"The memory was not watched to the end, so its peak is not known: {self.memory_failure}")
 
     def _chat(self, base_url: str) -> str:
         sampling = {"max_tokens": 32}

@@ -3,8 +3,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from cluster.targets.rehearsal.memory import Peak, pss_bytes
 
 
@@ -37,10 +35,10 @@ def test_families_that_overlap_count_once(tmp_path: Path) -> None:
     assert peak.peak_bytes == 123 * 1024
 
 
-def test_a_watch_that_failed_says_so_instead_of_a_figure(tmp_path: Path) -> None:
-    peak = Peak(1, proc=tmp_path / "nowhere", interval_s=0.001)
-    with pytest.raises(FileNotFoundError), peak:
+def test_a_watch_that_failed_says_so_and_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    with Peak(1, proc=tmp_path / "nowhere", interval_s=0.001) as peak:
         peak._thread.join()
+    assert isinstance(peak.failure, FileNotFoundError)
 
 
 def test_what_has_ended_holds_nothing(tmp_path: Path) -> None:

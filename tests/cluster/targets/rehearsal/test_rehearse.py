@@ -12,6 +12,7 @@ import pytest
 from cluster.commands.rehearse import as_text
 from cluster.rehearsal import scenario
 from cluster.settings import from_environment
+from cluster.targets.rehearsal.memory import Peak
 from cluster.targets.rehearsal.rehearse import Rehearsal, run_child
 
 
@@ -63,6 +64,19 @@ def test_the_summary_names_phases_memory_report_and_verdict(rehearsed: Rehearsal
     assert "5120 MiB" in text
     assert f"{tmp_path}/rehearsal-step-1/report.html" in text
     assert text.endswith("verdict autoscaling-failed: NodeClaims still there")
+
+
+def test_a_memory_that_could_not_be_watched_has_no_peak_and_voids_no_verdict(rehearsed: Rehearsal) -> None:
+    told: list[str] = []
+    rehearsed.tell, rehearsed.verdict_code = told.append, 0
+    peak = Peak(1)
+    peak.peak_bytes, peak.failure = 5, PermissionError("/proc may not be read")
+    rehearsed._note_memory(peak)
+    assert rehearsed.document()["memory_peak_bytes"] is None
+    assert rehearsed.verdict == "pass"
+    assert told == [
+        "The memory was not watched to the end, so its peak is not known: PermissionError: /proc may not be read"
+    ]
 
 
 @pytest.fixture
