@@ -6,12 +6,14 @@ manifests/clusters/rehearsal/time-constants.yaml lists, and a verdict says what 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from cluster.errors import Refused
 from cluster.lint.karpenter import duration_s
 from cluster.objects import Manifest, dig, mappings, text
 
@@ -32,13 +34,13 @@ class Timer:
 
 
 def compare(rehearsed: Sequence[Manifest], production: Sequence[Manifest]) -> list[Timer]:
-    """Every timer of ours that differs, once for each stage that waits for it, or once."""
+    """Every timer of ours that differs, once for each stage that waits for it, or once. Raises Refused without a RayService."""
     theirs = dict(_read(production))
     return [
         Timer(name, seconds, theirs[name], stage)
         for name, seconds in _read(rehearsed)
         for stage in _WAITING[name]
-        if seconds != theirs[name]
+        if seconds != theirs.get(name, seconds)
     ]
 
 
@@ -67,7 +69,9 @@ _WAITING: dict[str, tuple[str | None, ...]] = {
 
 
 def _read(stack: Sequence[Manifest]) -> Iterator[tuple[str, float]]:
-    service = next(manifest for manifest in stack if manifest.kind == "RayService")
+    service = next((manifest for manifest in stack if manifest.kind == "RayService"), None)
+    if service is None:
+        raise Refused("The manifests hold no RayService, whose timers a verdict compares: add one to the stack.")
     environment = {
         text(e.get("name")): text(e.get("value"))
         for e in mappings(dig(service.value, *_HEAD_POD, "containers", 0, "env"))
@@ -81,11 +85,9 @@ def _read(stack: Sequence[Manifest]) -> Iterator[tuple[str, float]]:
     yield "idleTimeoutSeconds", 60.0 if idle is None else float(idle)
     grace: Any = dig(service.value, *_HEAD_POD, "terminationGracePeriodSeconds")
     yield "terminationGracePeriodSeconds", 30.0 if grace is None else float(grace)
-    yield "consolidateAfter", _consolidate_after_s(stack)
-
-
-def _consolidate_after_s(stack: Sequence[Manifest]) -> float:
-    """Of the pool with accelerators, the only one whose nodes a verdict follows."""
-    pool = next(m for m in stack if m.kind == "NodePool" and dig(m.value, "spec", "template", "spec", "taints"))
-    seconds = duration_s(pool.get("spec", "disruption", "consolidateAfter"))
-    return float("inf") if seconds is None else seconds
+    # Of the pool with accelerators, the only one whose nodes a verdict follows: where they never go, nothing waits.
+    pools = (m for m in stack if m.kind == "NodePool" and dig(m.value, "spec", "template", "spec", "taints"))
+    pool = next(pools, None)
+    seconds = duration_s(pool.get("spec", "disruption", "consolidateAfter")) if pool else None
+    if seconds is not None and math.isfinite(seconds):
+        yield "consolidateAfter", seconds

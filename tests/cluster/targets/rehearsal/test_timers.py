@@ -4,6 +4,9 @@ import copy
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from cluster.errors import Refused
 from cluster.kustomize import render
 from cluster.objects import Manifest
 from cluster.placeholders import declared
@@ -40,6 +43,24 @@ def test_what_a_stack_does_not_write_counts_with_its_default() -> None:
     del bare["spec"]["rayClusterConfig"]["autoscalerOptions"]["idleTimeoutSeconds"]
     others = [manifest for manifest in written if manifest.kind != "RayService"]
     assert compare([*others, Manifest(bare)], written) == []
+
+
+def test_a_pool_that_never_gives_a_node_back_has_no_timer_to_compare() -> None:
+    never = [copy.deepcopy(dict(manifest.value)) for manifest in stack("rehearsal")]
+    for value in never:
+        if value["kind"] == "NodePool":
+            value["spec"]["disruption"]["consolidateAfter"] = "Never"
+    bare = [value for value in never if value["kind"] != "NodePool"]
+    for changed in (never, bare):
+        manifests = [Manifest(value) for value in changed]
+        for found in (compare(manifests, stack("eks")), compare(stack("eks"), manifests)):
+            assert found
+            assert "consolidateAfter" not in {timer.name for timer in found}
+
+
+def test_a_stack_without_a_chatbot_is_refused_in_a_sentence() -> None:
+    with pytest.raises(Refused, match="hold no RayService"):
+        compare([manifest for manifest in stack("eks") if manifest.kind != "RayService"], stack("eks"))
 
 
 def test_the_time_constants_file_says_the_very_values_that_production_has() -> None:
