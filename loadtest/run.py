@@ -75,19 +75,24 @@ class Conductor:
         """Once: send nothing new and drain. Twice: cut what is in flight."""
         self._interrupts += 1
         if self._interrupted_s is None:
-            self._interrupted_s = max(0.0, self._clock_now())
+            self._interrupted_s = max(0.0, self._clock_now()) if self._own is not None else 0.0
         if self._own is not None:
             self._own.close()
 
     def run(self, *, verify: bool) -> Run:
-        """The whole run. Raises TargetAbsent, NotStarted."""
+        """The whole run. Raises TargetAbsent, NotStarted; KeyboardInterrupt where it was interrupted before its load."""
         signal_handler = gevent.signal_handler(signal.SIGINT, self.interrupt)
         try:
             model = ChatClient(self._endpoint, self._profile.sending, clock=self._clock_now).prepare()
             known = self._settle() if verify else ()
             runner = self._runner()
+            if self._interrupts:
+                runner.quit()
+                raise KeyboardInterrupt  # nothing was measured, and the command says so
             own = self._load(runner)
-            removed_s = min(self._profile.duration_s, self._interrupted_s or self._profile.duration_s)
+            removed_s = self._profile.duration_s
+            if self._interrupted_s is not None:
+                removed_s = min(removed_s, self._interrupted_s)
             if verify and self._watch is not None:
                 self._await_scale_in(removed_s, before=len(known))
             watched = self._watch.stop() if self._watch is not None else None
@@ -129,8 +134,10 @@ class Conductor:
             left = max(seen.last("workers") or 0, seen.last("nodeclaims") or 0)
             if few and fewest is not None and left <= fewest:
                 break
-            if self._clock_now() > limit_s or self._interrupts:
+            if self._clock_now() > limit_s:
                 self._troubles += [] if few else [_unsettled(seen, limit_s)]
+                break
+            if self._interrupts:
                 break
             self._report("settle", self._clock_now(), limit_s)
             gevent.sleep(1.0)
@@ -156,8 +163,8 @@ class Conductor:
 
     def _await_workers(self, runner: MasterRunner) -> None:
         limit_s = self._clock_now() + self._workers.wait_s
-        while len(runner.clients.ready) < self._workers.expected:
-            if self._clock_now() > limit_s or self._interrupts:
+        while len(runner.clients.ready) < self._workers.expected and not self._interrupts:
+            if self._clock_now() > limit_s:
                 runner.quit()
                 raise TargetAbsent(
                     f"{len(runner.clients.ready)} of {self._workers.expected} workers came within "
@@ -238,11 +245,12 @@ class Conductor:
 
 
 def _unsettled(seen: Watched, limit_s: float) -> str:
-    if seen.failed_looks:
-        return f"the observers could not see the target: {next(iter(seen.failed_looks))}"
+    failing = [said for said in seen.failed_looks if said in seen.now.evidence]  # at the last look
+    if seen.now.blind or (failing and seen.rule is None):
+        return f"the observers could not see the target: {seen.now.blind or failing[0]}"
     if seen.rule is None:
         return "the deployment has no autoscaling_config, so there is nothing to verify"
     return (
         f"after {limit_s:g} s {seen.last('replicas_present') or 0:g} replicas were there instead of "
-        f"{seen.rule.min_replicas}: wait for an earlier load to end, or raise scaling.settle_s"
+        f"{max(1, seen.rule.min_replicas)}: wait for an earlier load to end, or raise scaling.settle_s"
     )
