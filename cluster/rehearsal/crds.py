@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cluster.objects import dig, mapping, mappings, text
 from cluster.rehearsal.build import Built
 
 _ATTEMPTS = 20
+_ESTABLISHED_S = 300.0  # a few seconds on an idle machine
 
 
 def install(kubeconfig: Path, built: Built) -> None:
@@ -23,11 +25,24 @@ def install(kubeconfig: Path, built: Built) -> None:
         raise ClusterError("The API server serves no CustomResourceDefinitions.")
     for path in built.crds:
         api.apply(json.loads(path.read_text("utf-8")), resource)
-    for definitions in Collection(api, resource).follow():
-        if all(_is_established(definition) for definition in definitions):
-            break
-    for definition in definitions:
+    for definition in until_established(Collection(api, resource).follow()):
         _until_served(api, definition)
+
+
+def until_established(
+    seen: Iterator[list[Mapping[str, Any]]], now: Callable[[], float] = time.monotonic
+) -> list[Mapping[str, Any]]:
+    """The definitions, as soon as all of them are. Raises ClusterError with those that are not soon enough."""
+    deadline = now() + _ESTABLISHED_S
+    for definitions in seen:
+        waiting = [text(dig(d, "metadata", "name")) for d in definitions if not _is_established(d)]
+        if not waiting:
+            return definitions
+        if now() >= deadline:
+            break
+    raise ClusterError(
+        f"The API server has not established {', '.join(waiting)} after {_ESTABLISHED_S:.0f} s: look at its log, then try again."
+    )
 
 
 def _until_served(api: Api, definition: Mapping[str, Any]) -> None:
