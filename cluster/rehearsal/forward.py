@@ -79,6 +79,8 @@ class Endpoints:
                 self.update(ready_endpoints(state))
         except ClusterError as error:
             _log.warning("endpoints are not followed at the moment: %s", error)
+        except Exception:  # noqa: BLE001 - without its watch this would lead to pods of long ago and look well
+            _log.exception("endpoints are not followed at the moment")
 
 
 async def serve(listener: socket.socket, choose: Choose) -> None:

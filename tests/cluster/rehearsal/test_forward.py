@@ -3,13 +3,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from cluster.client import Api
 from cluster.rehearsal.forward import Choose, Endpoints, ready_endpoints, serve
+from cluster.transport import Unreachable
+from cluster.watch import Event, Listing
 
 
 def test_ready_endpoints_are_those_that_take_new_connections() -> None:
@@ -34,6 +37,39 @@ def test_connections_go_to_the_endpoints_in_turn_and_a_gone_one_gets_none() -> N
     assert [endpoints.choose() for _ in range(3)] == [("a", 1), ("b", 1), ("a", 1)]
     endpoints.update([("b", 1)])
     assert endpoints.choose() == ("b", 1)
+
+
+class Left(Exception):
+    """The test has seen enough."""
+
+
+class Listed:
+    """An API server with these lists, and then none."""
+
+    def __init__(self, *lists: list[Mapping[str, Any]]) -> None:
+        self._lists = list(lists)
+        self.pace = self
+
+    def listing(self, *_: object, **__: object) -> Listing:
+        if not self._lists:
+            raise Left
+        return Listing(self._lists.pop(0), "1")
+
+    def open_watch(self, *_: object, **__: object) -> Iterator[Event]:
+        raise Unreachable("it does not answer")
+
+    def back_off(self, _attempt: int) -> None:
+        if not self._lists:
+            raise Left
+
+
+def test_endpoints_are_followed_again_whatever_ended_it() -> None:
+    good = {"ports": [{"port": 8000}], "endpoints": [{"addresses": ["10.88.8.2"]}]}
+    odd = {**good, "ports": [{"port": "eight"}]}
+    endpoints = Endpoints()
+    with pytest.raises(Left):
+        endpoints.follow(cast(Api, Listed([odd], [good])))
+    assert endpoints.choose() == ("10.88.8.2", 8000)
 
 
 @asynccontextmanager
