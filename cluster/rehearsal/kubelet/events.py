@@ -76,6 +76,8 @@ class Recorder:
                 self.tell(happening)
             except ClusterError as error:
                 _log.warning("event %s of %s is lost: %s", happening.told.reason, happening.pod.full_name, error)
+            except Exception:  # noqa: BLE001 - without this thread every later event would be lost, and nobody told
+                _log.exception("event %s of %s is lost", happening.told.reason, happening.pod.full_name)
 
 
 def _event(name: str, happening: Happening) -> dict[str, Any]:

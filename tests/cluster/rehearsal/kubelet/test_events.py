@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import queue
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,3 +73,19 @@ def test_what_happens_again_when_its_event_has_expired_is_told_anew_and_counted_
     assert first["metadata"]["name"] != second["metadata"]["name"]
     assert second["count"] == 1
     assert [(name, change["count"]) for name, change in api.changed] == [(f"ns/{second['metadata']['name']}", 2)]
+
+
+def test_an_event_that_nobody_thought_of_is_lost_and_the_next_one_is_not() -> None:
+    created: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+
+    class Stumbling(Api):
+        def create_event(self, event: Mapping[str, Any]) -> None:
+            if event["message"] == "odd":
+                raise ValueError("it does not fit")
+            created.put(event)
+
+    recorder = Recorder(Stumbling(), lambda: START)
+    recorder.start()
+    for message in ("odd", "even"):
+        recorder.tell_soon(pod(), Told("Warning", "Failed", message))
+    assert created.get(timeout=10)["message"] == "even"
