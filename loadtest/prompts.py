@@ -73,7 +73,7 @@ def request(
 ) -> ChatRequest:
     """Request `number` of the run: a single question, or `turn` after `history`."""
     rng = seeds.stream(profile.seed, "request", number)
-    pooled = rng.random() >= profile.prompts.unique_share
+    pooled = rng.random() >= profile.prompts.unique_share and turn is None  # a conversation's turns are its user's own
     cancelled = rng.random() < profile.sending.cancel_share
     if turn is None:
         drawn = seeds.stream(profile.seed, "pool", rng.randrange(profile.prompts.pool)) if pooled else rng

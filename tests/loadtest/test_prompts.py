@@ -44,6 +44,14 @@ def test_unique_prompts_never_repeat_and_pooled_ones_do() -> None:
     assert len(pooled) == 4
 
 
+def test_only_what_comes_from_the_pool_is_called_pooled() -> None:
+    prompts_of = {"words": 5, "answer_tokens": 6, "unique_share": 0}
+    talk = closed(prompts=prompts_of)
+    turn = next(prompts.conversations(talk, 0))[0]
+    assert not prompts.request(talk, 0, turn=turn).pooled
+    assert prompts.request(profile(prompts=prompts_of), 0).pooled
+
+
 def test_the_share_of_readers_who_leave_is_the_profiles() -> None:
     leaving = profile(sending={"cancel_share": 0.3, "cancel_after_tokens": 2})
     left = [prompts.request(leaving, i).cancel_after_tokens for i in range(1000)]
