@@ -76,9 +76,8 @@ def from_state(state: Mapping[str, Any]) -> Rehearsal | None:
     try:
         return Rehearsal.model_validate(block)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"the target's state is not what it should be: rehearsal.{where}: {first['msg']}") from error
+        where = ".".join(str(part) for part in ("rehearsal", *error.errors()[0]["loc"]))
+        raise UsageError(f"{where} of the target's state is not what it should be: deploy the target again") from error
 
 
 def for_speed(profile: Profile, rehearsal: Rehearsal | None) -> Profile:

@@ -105,14 +105,16 @@ def _dashboard_observers(
 
 
 def read_state(path: Path) -> Mapping[str, Any]:
-    """What the deployed target wrote down; empty when nothing is deployed. Raises UsageError when it is not JSON."""
+    """What the deployed target wrote down; empty when nothing is deployed. Raises UsageError when it is something else."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
-    return document if isinstance(document, dict) else {}
+        raise UsageError(f"cannot read {path} ({error}): deploy the target again") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} is not what a target writes down: deploy the target again")
+    return document
 
 
 def _token(path: Path | None) -> str | None:

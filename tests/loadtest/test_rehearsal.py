@@ -57,9 +57,11 @@ def test_a_target_that_rehearses_nothing_predicts_nothing() -> None:
     assert row["predicted_s"] is row["stages"][0]["predicted_s"] is None
 
 
-def test_a_state_that_is_wrong_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match=r"rehearsal\.speed"):
-        from_state({"rehearsal": {"speed": 0}})
+@pytest.mark.parametrize(("block", "where"), [({"speed": 0}, "rehearsal.speed"), (3, "rehearsal")])
+def test_a_state_that_is_wrong_is_a_usage_error(block: object, where: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        from_state({"rehearsal": block})
+    assert str(refused.value) == f"{where} of the target's state is not what it should be: deploy the target again"
 
 
 def test_a_chain_is_predicted_as_the_sum_of_its_stages() -> None:

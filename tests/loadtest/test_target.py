@@ -99,11 +99,12 @@ def test_a_target_without_an_address_is_a_usage_error(settings: Settings) -> Non
         where(settings, "eks")
 
 
-def test_a_state_that_is_no_json_is_a_usage_error(settings: Settings) -> None:
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_state_that_is_no_json_object_is_a_usage_error(settings: Settings, text: str) -> None:
     state = settings.state_file("local")
     state.parent.mkdir(parents=True)
-    state.write_text("{")
-    with pytest.raises(UsageError, match="cannot read"):
+    state.write_text(text)
+    with pytest.raises(UsageError, match=f"{state}.*: deploy the target again"):
         where(settings)
 
 
