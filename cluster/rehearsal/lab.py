@@ -170,10 +170,11 @@ class Lab:
         api: socket.socket,
         chat: socket.socket,
     ) -> subprocess.Popen[bytes]:
+        state = first_state.of(built, inner_environment(environment))  # which may fail: before there is a pipe to close
         ours, self._lifeline = os.pipe()
         request = Request(
             cache=str(built.cache),
-            first_state=str(first_state.of(built, inner_environment(environment))),
+            first_state=str(state),
             environment=inner_environment(environment),
             scenario=scenario.to_json(),
             control=listener.fileno(),
@@ -212,7 +213,7 @@ class Lab:
     def _note(self, chat_url: str, scenario: Scenario) -> Running:
         answer, pid = control.ask("status"), control.holder()
         if answer is None or pid is None:
-            raise ClusterError(f"The lab ended as soon as it had started; {self.logs} has the logs.")
+            raise self._ended_at_once()
         running = Running(pid, self.kubeconfig, chat_url, scenario, _parts(pid, answer))
         document = {
             "pid": pid,
@@ -226,12 +227,20 @@ class Lab:
         unfinished.rename(self.home / "lab.json")
         return running
 
+    def _ended_at_once(self) -> ClusterError:
+        return ClusterError(f"The lab ended as soon as it had started; {self.logs} has the logs.")
+
     def _let_go(self, said: bytes = b"") -> None:
-        if self._lifeline is not None:
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is None:
+            return
+        try:
             if said:
-                os.write(self._lifeline, said)
-            os.close(self._lifeline)
-            self._lifeline = None
+                os.write(lifeline, said)
+        except BrokenPipeError as error:
+            raise self._ended_at_once() from error
+        finally:
+            os.close(lifeline)
 
     def _sweep(self) -> list[Path]:
         """Remove what a lab leaves that the kernel does not end with it: its folder and its memory groups.

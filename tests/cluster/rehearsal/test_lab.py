@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from cluster import kustomize
 from cluster.client import Api, Collection, Resource
 from cluster.errors import ClusterError, Refused
 from cluster.objects import dig, mappings
-from cluster.rehearsal import addresses, build, control, scenario
+from cluster.rehearsal import addresses, build, control, first_state, scenario
 from cluster.rehearsal import lab as lab_module
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.lab import Lab, Running
@@ -245,6 +246,41 @@ def test_a_lab_that_has_ended_is_told_nothing_in_silence(
     monkeypatch.setattr(control, "ask", lambda *_, **__: None)
     with pytest.raises(ClusterError, match="The lab has ended: kwok cannot be told to"):
         command(Lab(tmp_path), "kwok")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lab:
+    """A lab on a machine on which none runs, where everything is allowed and no program is there."""
+    monkeypatch.setattr(lab_module, "_CGROUPS", tmp_path / "cgroups")
+    monkeypatch.setattr(lab_module, "refuse_without_namespaces", lambda: None)
+    monkeypatch.setattr(lab_module, "host_pids", lambda _: {})
+    monkeypatch.setattr(control, "take", lambda: socket.create_server(("127.0.0.1", 0)))
+    monkeypatch.setattr(control, "holder", lambda: 1)
+    monkeypatch.setattr(control, "ask", lambda *_, **__: {"home": str(tmp_path / "lab"), "components": []})
+    return Lab(tmp_path / "lab")
+
+
+def test_a_lab_that_ends_just_when_it_is_to_stand_says_so_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, alone: Lab, world: Scenario
+) -> None:
+    monkeypatch.setattr(lab_module, "UNSHARE", ["true"])
+    monkeypatch.setattr(first_state, "of", lambda *_: alone.home)
+    monkeypatch.setattr(Lab, "_wait", lambda _, process: process.wait())
+    with pytest.raises(ClusterError, match=f"ended as soon as it had started; {alone.logs} has the logs"):
+        alone.up(Built(alone.home), {}, world, standing=True)
+
+
+def test_a_lab_whose_first_state_cannot_be_made_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, alone: Lab, world: Scenario
+) -> None:
+    def fail(*_: object) -> Path:
+        raise ClusterError("etcd does not start")
+
+    monkeypatch.setattr(first_state, "of", fail)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ClusterError, match="etcd does not start"):
+        alone.up(Built(alone.home), {}, world)
+    assert os.listdir("/proc/self/fd") == before
 
 
 class Wait:
