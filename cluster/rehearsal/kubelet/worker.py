@@ -162,6 +162,7 @@ class Worker:
                 self._remove()
 
     def _see(self, seen: Seen) -> None:
+        self.state = self.state.shown(self.pod, seen.pod)
         self.pod = self.runtime.pod = seen.pod
         self.runtime.allocatable = seen.node.allocatable
         if seen.node.is_ready:

@@ -159,3 +159,13 @@ class PodState:
     def with_record(self, name: str, record: Record) -> PodState:
         """One container's record replaced."""
         return dataclasses.replace(self, records={**self.records, name: record})
+
+    def shown(self, before: Pod, after: Pod) -> PodState:
+        """The pod was changed: an image that is written anew is brought before its container's next start."""
+        images = {container.name: container.image for container in before.all_containers}
+        records = {
+            container.name: dataclasses.replace(self.records[container.name], pulled_at=None)
+            for container in after.all_containers
+            if container.image != images[container.name]
+        }
+        return dataclasses.replace(self, records={**self.records, **records})
