@@ -128,12 +128,19 @@ def _end(pod: Pod, state: PodState, now: float) -> Plan:
     if not running:
         return Plan((Remove(),))
     deadline = now if state.is_gone else pod.deadline
-    if now >= deadline:
-        return Plan(tuple(Kill(name) for name in running if not state.records[name].is_killed))
-    stops = (
-        Stop(name, deadline, f"Stopping container {name}") for name in running if state.records[name].kill_at is None
-    )
-    return Plan(tuple(stops), wake_at=deadline)
+    return _gathered(_end_one(name, state.records[name], deadline, now) for name in running)
+
+
+def _end_one(name: str, record: Record, deadline: float, now: float) -> Iterator[Plan]:
+    if record.is_killed:
+        return
+    kill_at = deadline if record.kill_at is None else min(record.kill_at, deadline)  # a probe may have ended it before
+    if now >= kill_at:
+        yield Plan((Kill(name),))
+    elif record.kill_at is None:
+        yield Plan((Stop(name, deadline, f"Stopping container {name}"),), wake_at=deadline)
+    else:
+        yield Plan(wake_at=kill_at)
 
 
 def _advance(pod: Pod, container: Container, record: Record, now: float) -> Iterator[Plan]:

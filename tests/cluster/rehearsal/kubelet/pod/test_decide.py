@@ -201,6 +201,32 @@ def test_a_deleted_pod_is_stopped_gracefully_then_killed_then_removed() -> None:
     assert life.settle() == [Remove()]
 
 
+def test_a_container_that_a_probe_has_ended_already_gets_no_more_time_when_its_pod_is_deleted() -> None:
+    liveness = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1}
+    life = Life(pod(container("a", livenessProbe=liveness), container("b"), terminationGracePeriodSeconds=7))
+    life.settle()
+    life.answer("a", "liveness", success=False)
+    life.settle()
+    life.pod = terminating(life.pod, START + 30)
+    assert life.settle() == [Stop("b", START + 30, "Stopping container b")]
+    assert life.sleep() == 7
+    assert life.settle() == [Kill("a")]
+    assert life.sleep() == 23
+    assert life.settle() == [Kill("b")]
+    assert decide(life.pod, life.state, life.now) == Plan()
+
+
+def test_an_image_that_is_changed_in_place_is_pulled_before_the_next_start() -> None:
+    life = Life(pod())
+    life.settle()
+    life.state = life.state.shown(life.pod, life.pod)
+    changed = pod(container(image="app:2"))
+    life.state, life.pod = life.state.shown(life.pod, changed), changed
+    assert life.settle() == []
+    life.exit("c", 1)
+    assert life.settle() == [Pull("c"), Start("c")]
+
+
 def test_a_second_deletion_may_shorten_the_grace() -> None:
     life = Life(pod())
     life.settle()
