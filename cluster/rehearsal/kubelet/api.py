@@ -24,6 +24,8 @@ _EVENTS = Resource("v1", "Event", "events", True)
 _STRATEGIC = "application/strategic-merge-patch+json"
 _MERGED_LISTS = ("podIPs", "hostIPs")  # which a merge would add to
 _REPLACE = {"$patch": "replace"}
+# None of our changes names a resourceVersion, and the API server itself tries again where a write comes between: what it
+# calls a conflict is another uid, or an event that is there already.
 _GONE_OR_REPLACED = frozenset({404, 409})
 
 
