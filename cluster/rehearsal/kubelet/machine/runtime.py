@@ -28,7 +28,8 @@ from cluster.rehearsal.kubelet.pod.files import Sources
 from cluster.rehearsal.kubelet.pod.refused import refuse_container, refuse_pod
 from cluster.rehearsal.kubelet.pod.spec import Container, Pod
 
-_MESSAGE_BYTES = 4096
+_MESSAGE_BYTES = 4096  # a kubelet's limits: of the file's end, and of the log's
+_LOG_BYTES, _LOG_LINES = 2048, 80
 _GROUP_ATTEMPTS, _GROUP_PAUSE_S = 100, 0.02
 
 
@@ -74,6 +75,7 @@ class Runtime:
     allocatable: Resources
     address: str = ""
     _volumes: dict[str, Path] = field(default_factory=dict)
+    _is_attached: bool = False  # to a network of its own
 
     @property
     def fields(self) -> Fields:
@@ -132,16 +134,18 @@ class Runtime:
     def ended(self, live: Live, exit_code: int) -> str:
         """What the container left as its last words; its own layer and /tmp go."""
         container = live.target.container
-        message = (live.folder / "termination").read_bytes()[:_MESSAGE_BYTES].decode("utf-8", "replace")
+        message = (live.folder / "termination").read_bytes()[-_MESSAGE_BYTES:].decode("utf-8", "replace")
         if not message and exit_code and container.value.get("terminationMessagePolicy") == "FallbackToLogsOnError":
-            message = self.machine.logs.tail(self.pod.uid, container.name, _MESSAGE_BYTES)
+            said = self.machine.logs.tail(self.pod.uid, container.name, _LOG_BYTES)
+            message = "".join(said.splitlines(keepends=True)[-_LOG_LINES:])
         _clear(live.folder, live.temporary)
         return message
 
     def release(self) -> None:
         """Sandbox and network, not the logs. Idempotent."""
         self.machine.sandbox(self.pod, self.address).remove()
-        if self.address and not self.pod.has_host_network:
+        if self._is_attached:
+            self._is_attached = False  # the address, which a status still names, may be another pod's from now on
             sandboxes.detach(self.machine.bridge, self.address)
             self.machine.addresses.give_back(self.address)
 
@@ -167,7 +171,7 @@ class Runtime:
             sandboxes.detach(self.machine.bridge, address)
             self.machine.addresses.give_back(address)
             raise
-        self.address = address
+        self.address, self._is_attached = address, True
 
     def _group(self, container: Container, name: str) -> Group | None:
         if self.machine.cgroups is None:
