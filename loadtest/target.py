@@ -100,7 +100,8 @@ def _dashboard_observers(
     url = given.dashboard_url or settings.dashboard_url or known
     if not url:
         return ()
-    token = _token(given.token_file) or settings.dashboard_token or _token(_path(state.get("dashboard_token_file")))
+    own = _path(state.get("dashboard_token_file")) if url == state.get("dashboard_url") else None  # nobody else's
+    token = _token(given.token_file) or settings.dashboard_token or _token(own)
     return (ServeObserver(HttpDashboard(url, token=token), from_deploy=from_deploy),)
 
 

@@ -59,11 +59,18 @@ def as_text(rehearsed: Rehearsal) -> str:
     lines += [f"  {'in all':<14}{sum(phase.seconds for phase in rehearsed.phases):7.1f} s", ""]
     lines += rehearsed.locust
     lines += [
-        f"memory  {rehearsed.memory_peak_bytes / _MIB:.0f} MiB at its highest, of the lab, the load test and this command together",
+        f"memory  {_memory(rehearsed)}",
         f"report  {rehearsed.report / 'report.html' if rehearsed.report else 'none'}",
         f"verdict {rehearsed.verdict}{f': {rehearsed.failure}' if rehearsed.failure else ''}",
     ]
     return "\n".join(lines)
+
+
+def _memory(rehearsed: Rehearsal) -> str:
+    if rehearsed.memory_failure:
+        return "not known: it was not watched to the end"
+    peak_mib = rehearsed.memory_peak_bytes / _MIB
+    return f"{peak_mib:.0f} MiB at its highest, of the lab, the load test and this command together"
 
 
 def _rehearse(rehearsed: Rehearsal, settings: Settings, *, keep: bool) -> None:

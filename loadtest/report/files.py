@@ -45,9 +45,9 @@ def write(
     return folder, document
 
 
-def write_page(folder: Path, document: Mapping[str, Any]) -> Path:
-    """The page of a document, beside it."""
-    path = folder / PAGE
+def write_page(run: Path, document: Mapping[str, Any]) -> Path:
+    """The page of a document, beside it. `run`: its folder, or the document's file itself."""
+    path = (run if run.is_dir() else run.parent) / PAGE
     path.write_text(page.render(document), "utf-8")
     return path
 

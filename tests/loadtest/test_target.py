@@ -67,6 +67,17 @@ def test_another_address_is_not_watched_through_the_local_dashboard(settings: Se
     assert len(where(settings, base_url="http://example.org", dashboard_url="http://example.org:8265").observers) == 1
 
 
+def test_the_token_of_what_was_deployed_goes_to_no_other_dashboard(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(settings, tmp_path)
+    tokens: list[str | None] = []
+    monkeypatch.setattr("loadtest.target.HttpDashboard", lambda _url, token: tokens.append(token))
+    where(settings)
+    where(settings, dashboard_url="http://example.org:8265")
+    assert tokens == ["secret", None]
+
+
 def test_another_address_in_the_environment_is_not_watched_through_what_was_deployed_either(
     settings: Settings, tmp_path: Path
 ) -> None:

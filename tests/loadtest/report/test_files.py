@@ -20,6 +20,11 @@ def test_a_run_leaves_document_table_and_page(tmp_path: Path) -> None:
     assert files.read(folder) == json.loads(json.dumps(document))
 
 
+def test_the_page_of_a_document_named_by_its_file_is_made_beside_it(tmp_path: Path) -> None:
+    folder, document = files.write(tmp_path, runs.run(), verify=False, target=runs.TARGET, versions=runs.VERSIONS)
+    assert files.write_page(folder / files.DOCUMENT, document) == folder / files.PAGE
+
+
 def test_a_folder_for_runs_is_made_before_the_first_of_them(tmp_path: Path) -> None:
     reports = tmp_path / "a" / "reports"
     files.prepare(reports)

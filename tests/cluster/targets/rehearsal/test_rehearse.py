@@ -73,6 +73,7 @@ def test_a_memory_that_could_not_be_watched_has_no_peak_and_voids_no_verdict(reh
     peak.peak_bytes, peak.failure = 5, PermissionError("/proc may not be read")
     rehearsed._note_memory(peak)
     assert rehearsed.document()["memory_peak_bytes"] is None
+    assert "not known" in as_text(rehearsed)
     assert rehearsed.verdict == "pass"
     assert told == [
         "The memory was not watched to the end, so its peak is not known: PermissionError: /proc may not be read"
