@@ -78,9 +78,9 @@ SERVE = (
     Fault(
         "autoscaler-without-rights",
         "The head's pod gets no service account token, so Ray's autoscaler may not change the RayCluster.",
-        Phase.SCALE_OUT,
+        Phase.DEPLOY,  # its container ends at once, so the head is never ready
         edits=(_service(f"{_HEAD}/automountServiceAccountToken", False),),
         lint="autoscaler-token-missing",
-        verdict=Named("ray-demand-raised", "serviceaccount"),
+        verdict=Named("ray-node-joined", "serviceaccount"),
     ),
 )

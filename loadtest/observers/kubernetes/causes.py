@@ -5,13 +5,17 @@ Pure. Each function looks at one kind of thing; the most telling sentence of a s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+
+import yaml
 
 from loadtest.observers import Cause
 from loadtest.observers.kubernetes import leaving, pools
 from loadtest.observers.kubernetes.objects import Object, about, condition, created_s, dig, is_true, name, rows, told
 from loadtest.observers.kubernetes.snapshot import Snapshot, ray_container
 
+AUTOSCALER = "autoscaler"  # the container in the head's pod
 OPERATOR_S = 30.0  # KubeRay looks at a new object within a second
 NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 NO_CONTAINER = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
@@ -65,6 +69,7 @@ def _cluster(snapshot: Snapshot) -> Iterator[Cause]:
         if dig(cluster, "spec", "suspend") is True:
             yield Cause("pod-created", f"{what} is suspended", definite=True)
         yield from _groups(cluster, what)
+        yield from _undeclared(snapshot.service, cluster, what)
     missing = snapshot.wanted_workers() - len(snapshot.workers)
     if missing > 0:
         yield Cause(
@@ -88,11 +93,42 @@ def _groups(cluster: Object, what: str) -> Iterator[Cause]:
             yield Cause("ray-demand-raised", text, definite=False)
 
 
+def _undeclared(service: Object | None, cluster: Object, what: str) -> Iterator[Cause]:
+    """A replica wants what no group is known to bring: the autoscaler reads Ray's declarations, not the devices of a pod."""
+    groups = [*rows(dig(cluster, "spec", "workerGroupSpecs")), dig(cluster, "spec", "headGroupSpec") or {}]
+    declared = {name for group in groups for name in _declared(group)}
+    for deployment, wanted in _wanted(service):
+        if missing := sorted(
+            name for name in wanted if name not in declared and ":" not in name
+        ):  # Ray's own have a colon
+            text = (
+                f"no worker group of {what} declares {', '.join(missing)} in its resources, which a replica of "
+                f"{deployment} asks for: Ray's autoscaler knows no worker that would help"
+            )
+            yield Cause("ray-demand-raised", text)
+
+
+def _declared(group: Object) -> set[str]:
+    params = str(dig(group, "rayStartParams", "resources") or "")  # JSON within quotes of a shell
+    return {*(group.get("resources") or {}), *re.findall(r'([\w./-]+)\\*"\s*:', params)}
+
+
+def _wanted(service: Object | None) -> Iterator[tuple[str, list[str]]]:
+    """Each deployment with the custom resources that its replicas ask for."""
+    try:
+        config = yaml.safe_load(str(dig(service, "spec", "serveConfigV2") or ""))
+    except yaml.YAMLError:  # KubeRay could not read it either, and says so
+        return
+    for application in rows(dig(config, "applications")):
+        for deployment in rows(application.get("deployments")):
+            yield str(deployment.get("name")), list(dig(deployment, "ray_actor_options", "resources") or {})
+
+
 def _autoscaler(snapshot: Snapshot, head: Object) -> Iterator[Cause]:
     for status in rows(dig(head, "status", "containerStatuses")):
-        if status.get("name") == "autoscaler" and (said := _crash(status)):
-            logged = f"; its log: {snapshot.autoscaler_log[-1]}" if snapshot.autoscaler_log else ""
-            yield Cause("ray-demand-raised", f"The autoscaler in head pod {name(head)} {said}{logged}")
+        if status.get("name") == AUTOSCALER and (said := _crash(status)):
+            text = f"The autoscaler in head pod {name(head)} {said}{_logged(snapshot, status)}"
+            yield Cause("ray-demand-raised", text)
     if snapshot.autoscaler_log:
         yield Cause("ray-demand-raised", f"The autoscaler says: {snapshot.autoscaler_log[-1]}")
 
@@ -145,8 +181,21 @@ def _container(snapshot: Snapshot, pod: Object, subject: str, what: str, status:
             if started and status in rows(dig(pod, "status", "containerStatuses"))
             else "container-started"
         )
-        again = int(status.get("restartCount") or 0) > 1
-        yield Cause(stage, f"{what} {said}", definite=again, subject=subject)
+        again = int(status.get("restartCount") or 0) > 1 or _is_for_good(pod, status)
+        yield Cause(stage, f"{what} {said}{_logged(snapshot, status)}", definite=again, subject=subject)
+
+
+def _is_for_good(pod: Object, status: Object) -> bool:
+    """Whether nobody starts it again: KubeRay makes a pod anew for the sake of Ray's own container only."""
+    ended = status.get("name") == AUTOSCALER and dig(status, "state", "terminated")
+    return bool(ended) and dig(pod, "spec", "restartPolicy") == "Never"
+
+
+def _logged(snapshot: Snapshot, status: Object) -> str:
+    """What the container's log says last, of the one whose log is read."""
+    if status.get("name") != AUTOSCALER or not snapshot.autoscaler_log:
+        return ""
+    return f"; its log: {snapshot.autoscaler_log[-1]}"
 
 
 def _crash(status: Object) -> str:

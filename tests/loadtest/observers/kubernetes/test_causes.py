@@ -295,6 +295,39 @@ def test_why_ray_does_not_ask_for_another_worker(spec: dict[str, Any], words: st
     assert any(words in cause.text for cause in causes if cause.stage == "ray-demand-raised")
 
 
+SERVE_CONFIG = """
+applications:
+  - name: chatbot
+    deployments: [{name: Chat, ray_actor_options: {num_cpus: 4, resources: {neuron_cores: 2, "node:here": 0.1}}}]
+"""
+BARE: dict[str, Any] = {"groupName": "trn1", "replicas": 1, "minReplicas": 1, "maxReplicas": 3}
+
+
+@pytest.mark.parametrize(
+    ("config", "group", "is_missing"),
+    [
+        (SERVE_CONFIG, {"resources": {"CPU": "6"}}, True),
+        (SERVE_CONFIG, {"resources": {"CPU": "6", "neuron_cores": "2"}}, False),
+        (SERVE_CONFIG, {"rayStartParams": {"resources": '"{\\\\"neuron_cores\\\\": 2}"'}}, False),
+        ("a: [", {}, False),
+        ("", {}, False),
+    ],
+)
+def test_a_resource_that_no_worker_group_declares_is_named(
+    config: str, group: dict[str, Any], is_missing: bool
+) -> None:
+    world = World()
+    assert world.service is not None
+    world.service["spec"] = {"serveConfigV2": config}
+    world.clusters = [objects.ray_cluster(workerGroupSpecs=[BARE | group])]
+    causes = [c.text for c in Watching(world).look(60.0).now.causes if "declares" in c.text]
+    expected = (
+        f"no worker group of RayCluster {objects.CLUSTER} declares neuron_cores in its resources, which a replica of Chat "
+        "asks for: Ray's autoscaler knows no worker that would help"
+    )
+    assert causes == ([expected] if is_missing else [])
+
+
 class Logging(World):
     """With an autoscaler that wrote down why it ended."""
 
@@ -313,6 +346,19 @@ def test_an_autoscaler_that_ends_is_told_with_the_last_trouble_in_its_log() -> N
         f"The autoscaler in head pod {HEAD} ended with exit code 1, 2 restarts; its log: "
         "FileNotFoundError: /var/run/secrets/kubernetes.io/serviceaccount/token"
     )
+
+
+def test_a_head_whose_autoscaler_ended_for_good_is_given_up_at_once() -> None:
+    world = Logging()
+    head = world.pods[0]
+    head["spec"]["restartPolicy"] = "Never"
+    head["status"]["containerStatuses"].append({"name": "autoscaler", "state": {"terminated": {"exitCode": 1}}})
+    found = [c for c in Watching(world).look(60.0).now.causes if c.stage == "ray-node-joined"]
+    said = (
+        "container autoscaler ended with exit code 1; its log: "
+        "FileNotFoundError: /var/run/secrets/kubernetes.io/serviceaccount/token"
+    )
+    assert [(cause.definite, cause.text.partition(": ")[2]) for cause in found] == [(True, said)]
 
 
 @pytest.mark.parametrize(
