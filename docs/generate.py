@@ -61,27 +61,30 @@ def loadtest_settings() -> str:
     return text + table(("environment", "default", "meaning"), rows)
 
 
-def subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parser and everything below it, depth first."""
-    yield parser
+def subcommands(parser: argparse.ArgumentParser, summary: str = "") -> Iterator[tuple[argparse.ArgumentParser, str]]:
+    """The parser and everything below it, depth first, each with what the help of the one above says of it."""
+    yield parser, summary
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for sub in action.choices.values():
-                yield from subcommands(sub)
+            summaries = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, sub in action.choices.items():
+                yield from subcommands(sub, summaries.get(name, ""))
 
 
-def command_section(parser: argparse.ArgumentParser) -> str:
-    """One command: its words, and a table of its operands and flags."""
+def command_section(parser: argparse.ArgumentParser, summary: str) -> str:
+    """One command: its words, or `summary` where it has none of its own, and a table of its operands and flags."""
+    formatter = parser._get_formatter()
     rows = [
         (
             " ".join(f"`{word}`" for word in action.option_strings) or f"`{action.metavar or action.dest}`",
-            "" if action.default in (None, argparse.SUPPRESS, False) else f"`{action.default}`",
-            (action.help or "").replace("%(default)s", str(action.default)),
+            "" if action.default in (None, argparse.SUPPRESS, False, []) else f"`{action.default}`",
+            formatter._expand_help(action) if action.help else "",
         )
         for action in parser._actions
         if not isinstance(action, (argparse._SubParsersAction, argparse._HelpAction))
     ]
-    text = f"## {parser.prog}\n\n{(parser.description or '').strip()}\n\n"
+    words = (parser.description or "").strip() or f"{summary[:1].upper()}{summary[1:]}."
+    text = f"## {parser.prog}\n\n{words}\n\n"
     return text + (table(("argument", "default", "meaning"), rows) + "\n" if rows else "")
 
 
@@ -121,7 +124,7 @@ def commands_page() -> str:
     """Every command line."""
     parsers = (serving.cli.build_parser(), cluster.cli.build_parser(), loadtest.cli.build_parser())
     text = "# Commands\n\nErrors are one sentence on standard error. `make help` lists what most people need.\n\n"
-    return text + "".join(command_section(sub) for parser in parsers for sub in subcommands(parser))
+    return text + "".join(command_section(sub, summary) for parser in parsers for sub, summary in subcommands(parser))
 
 
 PAGES = {

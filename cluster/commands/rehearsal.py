@@ -4,8 +4,8 @@
 operator, KWOK for the nodes and a kubelet that runs pods as processes, all in namespaces of their own, and prints a
 kubeconfig. It stands until `down`, for kubectl to play with; `python -m cluster deploy rehearsal` puts the chatbot on it.
 
-`build` compiles the programs from pinned modules into the cache: about 10 minutes on two idle cores and 7 GB of disk the first
-time, a moment afterwards.
+`build` compiles the programs from pinned modules into the cache: 13 to 16 minutes on two idle cores and 7 GB of disk the
+first time, a moment afterwards.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from cluster.settings import Settings, from_environment
 from cluster.targets.rehearsal import lab_of, state_file
 
 SCHEMA = "chatbot.rehearsal-lab/v1"
-_FIRST_BUILD = "about 10 minutes on two idle cores the first time, 7 GB of disk"
+_FIRST_BUILD = "13 to 16 minutes on two idle cores the first time, 7 GB of disk"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

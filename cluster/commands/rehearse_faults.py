@@ -29,7 +29,7 @@ from cluster.settings import from_environment
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and operands."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="a fault of docs/reference/faults.md")
-    parser.add_argument("--all", action="store_true", help="every fault; the better part of an hour on two cores")
+    parser.add_argument("--all", action="store_true", help="every fault; some ninety minutes on two cores")
     parser.add_argument("--sample", action="store_true", help=f"{len(SAMPLE)} of them: {', '.join(SAMPLE)}")
     parser.add_argument(
         "--controls", type=int, default=0, metavar="N", help="and N runs in which nothing is broken, to the scale-in"

@@ -140,7 +140,6 @@ def pod_needs_aws_identity(stack: Stack) -> Iterator[Hit]:
             if uses and not secret and not roles.get((pod.manifest.namespace, account)):
                 head = ".headGroupSpec." in container.path  # it reads the settings, and fetches nothing by itself
                 known = head or ((pod.manifest.namespace, account) in roles and account != "default")
-                message = (
-                    f"{', '.join(uses)} name s3://, and ServiceAccount {account} has no eks.amazonaws.com/role-arn"
-                )
+                names = f"{', '.join(uses)} name{'s' if len(uses) == 1 else ''} s3://"
+                message = f"{names}, and ServiceAccount {account} has no eks.amazonaws.com/role-arn"
                 yield Hit(pod.manifest, f"{container.path}.env", message, severity="info" if known else "warning")
