@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
 from kubernetes.client import ApiClient
 from kubernetes.client import Configuration as ClientConfiguration
 from kubernetes.config import ConfigException, load_kube_config
@@ -61,18 +65,26 @@ class Api:
     ) -> Api:
         """The cluster of a kubeconfig's context, by default the current one; several files as in KUBECONFIG.
 
-        Raises Refused where there is none.
+        Raises Refused where there is none, or where its credential plugin fails.
         """
         configuration = ClientConfiguration()
+        where = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
+        if not any(Path(file).expanduser().exists() for file in where.split(os.pathsep) if file):
+            raise _no_cluster(f"there is no file {where}")
         try:
-            load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=str(kubeconfig) if kubeconfig else None,
-                context=context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
+            with _complaints() as complaints:
+                load_kube_config(  # type: ignore[no-untyped-call]
+                    config_file=where, context=context, client_configuration=configuration, persist_config=False
+                )
         except (ConfigException, OSError) as error:
-            raise Refused(f"No cluster to talk to: {error} Set KUBECONFIG or run: aws eks update-kubeconfig") from error
+            raise _no_cluster(f"{where}: {error}") from error
+        except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:  # it expects no other file
+            raise _no_cluster(f"{where} is not a kubeconfig ({error})") from error
+        if complaints:
+            raise Refused(
+                f"No credentials for the cluster: the plugin that {where} names (users, exec) fails: "
+                f"{_one_line(complaints[0])}. Mend that first; on EKS it is the aws command line, with valid AWS credentials."
+            )
         configuration.retries = False  # what is repeated is decided by our transport alone
         if urlsplit(configuration.host).hostname in _LOOPBACK:
             configuration.proxy = None
@@ -214,3 +226,31 @@ class Collection:
 
 def _selectors(labels: str, fields: str) -> Query:
     return [(name, value) for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """The errors that are logged meanwhile: the client only logs that a credential plugin fails, and goes on without."""
+    said: list[str] = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    keeper = Keeper(logging.ERROR)
+    logging.getLogger().addHandler(keeper)
+    try:
+        yield said
+    finally:
+        logging.getLogger().removeHandler(keeper)
+
+
+def _no_cluster(why: str) -> Refused:
+    return Refused(
+        f"No cluster to talk to: {_one_line(why)}. "
+        "Set KUBECONFIG to a kubeconfig, or make one: aws eks update-kubeconfig --name CLUSTER"
+    )
+
+
+def _one_line(said: str) -> str:
+    return " ".join(said.split()).rstrip(".")[:300]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cluster import support
 from cluster.client import Api
-from cluster.errors import Refused
+from cluster.errors import ClusterError, Refused
 from cluster.objects import Manifest, dig, mappings, text
 from cluster.order import KINDS
 from cluster.permissions import Plural, Right
@@ -81,6 +82,15 @@ def refuse(reasons: list[str]) -> None:
     """Raises Refused with all of them, if there are any."""
     if reasons:
         raise Refused("Nothing was changed, because:\n" + "\n".join(f"  - {reason}" for reason in reasons))
+
+
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """For what writes nothing: an API server that does not answer, or answers with an error, becomes Refused."""
+    try:
+        yield
+    except ClusterError as error:
+        raise Refused(str(error)) from error
 
 
 def plurals(api: Api, desired: Iterable[Manifest]) -> dict[tuple[str, str], Plural]:

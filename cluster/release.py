@@ -10,7 +10,7 @@ from typing import cast
 
 from cluster import permissions, preflight, targets
 from cluster.apply import Execution
-from cluster.client import FIELD_MANAGER
+from cluster.client import FIELD_MANAGER, Api
 from cluster.destroy import Destruction
 from cluster.errors import NotReady, Refused
 from cluster.explain import Explanation, explain
@@ -21,6 +21,7 @@ from cluster.objects import Manifest
 from cluster.observe import Stage
 from cluster.permissions import Right
 from cluster.plan import Plan, diff
+from cluster.preflight import Facts
 from cluster.settings import Settings
 
 
@@ -34,6 +35,7 @@ class Release:
     usd_per_hour: Mapping[str, float]  # of instance types
     force_conflicts: bool = False
     unset_variables: str = ""  # the sentence that names them: nothing is planned then, but what stands can be removed
+    facts: Callable[[Api], Facts] = preflight.gather  # what preflight judges, as this target's cluster shows it
 
     @property
     def namespace(self) -> str:
@@ -92,6 +94,10 @@ class Release:
         missing = preflight.missing_rights(self.stage.api, self.rights())
         preflight.refuse([f"you are not allowed to {right}" for right in missing])
 
+    def refuse_without_controllers(self) -> None:
+        """Raises Refused with what is wrong with Karpenter and KubeRay's operator."""
+        preflight.refuse(preflight.problems(self.facts(self.stage.api)))
+
     def refuse_lint_errors(self) -> None:
         """Raises Refused with every finding of severity error: what would silently stop the chatbot from scaling."""
         errors = [finding for finding in lint(Stack(self.desired)).findings if finding.severity == "error"]
@@ -104,5 +110,5 @@ def open_release(target: str, settings: Settings, tell: Callable[[str], None]) -
     """The release of a target that is a cluster. Raises Refused for another one."""
     module = importlib.import_module(f"{targets.__name__}.{target}") if target in targets.names() else None
     if not hasattr(module, "open_release"):
-        raise Refused(f"{target!r} is no cluster to plan for: use eks or rehearsal.")
+        raise Refused(f"{target!r} is no cluster: use eks or rehearsal.")
     return cast(Release, module.open_release(settings, tell))  # type: ignore[union-attr]

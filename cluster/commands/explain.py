@@ -1,6 +1,6 @@
 """Why is it pending: one sentence that says what waits, why, since when and what to do, and the tree that it stands in.
 
-Exit code 0: nothing is pending. 4: something is.
+Exit code 0: nothing is pending. 4: something is. 2: the cluster cannot be looked at, and why.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any
 
+from cluster import preflight
 from cluster.client import Api
 from cluster.explain import Explanation, explain
 from cluster.explain.findings import Branch
@@ -30,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look at the cluster of the current context, and say it."""
     settings = from_environment()
-    snapshot = gather(Api.connect(settings.environment.get("KUBECONFIG")), args.namespace, datetime.now(timezone.utc))
+    api = Api.connect(settings.environment.get("KUBECONFIG"))
+    with preflight.only_looking():
+        snapshot = gather(api, args.namespace, datetime.now(timezone.utc))
     explanation = explain(snapshot, namespace=args.namespace, name=args.name)
     if args.output == "json":
         print(json.dumps(as_document(explanation, snapshot.taken_at), indent=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +93,61 @@ def test_a_proxys_page_of_html_is_an_error_like_any_other() -> None:
     assert refused.value.status == 403
 
 
-def test_without_a_kubeconfig_the_sentence_says_how_to_get_one(tmp_path: Any) -> None:
-    with pytest.raises(Refused, match="aws eks update-kubeconfig"):
+def test_without_a_kubeconfig_the_sentence_names_it_and_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=rf"there is no file {tmp_path}/none\. Set .*aws eks update-kubeconfig --name"):
         Api.connect(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\t- {", b"\xff\xfe\x00", b"[]", b"7", b"", b"clusters: 3\ncontexts: 4\ncurrent-context: a\n", b"{}"]
+)
+def test_a_file_that_is_no_kubeconfig_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(content)
+    with pytest.raises(Refused, match=rf"^No cluster to talk to: {file}.* Set KUBECONFIG to a kubeconfig") as refused:
+        Api.connect(file)
+    assert "\n" not in str(refused.value)
+
+
+def kubeconfig_with_plugin(folder: Path, *command: str) -> Path:
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": command[0],
+        "args": list(command[1:]),
+        "interactiveMode": "Never",
+    }
+    content = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": "https://api.test"}}],
+        "users": [{"name": "a", "user": {"exec": plugin}}],
+    }
+    file = folder / "config"
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("/nowhere/aws", "eks", "get-token"), "No such file or directory: '/nowhere/aws'"),
+        (("/bin/sh", "-c", "echo Unable to locate credentials >&2; exit 255"), "Unable to locate credentials"),
+        (("/bin/sh", "-c", "echo no json"), "failed to decode process output"),
+    ],
+)
+def test_a_credential_plugin_that_fails_ends_it_before_the_first_question(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], command: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(Refused, match=f"No credentials for the cluster: .*{said}.* Mend that first"):
+        Api.connect(kubeconfig_with_plugin(tmp_path, *command))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_credential_plugin_that_works_is_used(tmp_path: Path) -> None:
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "secret"},
+    }
+    command = ("/bin/sh", "-c", f"echo '{json.dumps(credential)}'")
+    assert Api.connect(kubeconfig_with_plugin(tmp_path, *command)).host == "https://api.test"

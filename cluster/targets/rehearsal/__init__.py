@@ -43,9 +43,6 @@ def open_target(settings: Settings, tell: Tell, options: Options) -> RehearsalTa
     lab = running(settings)
     release = _release(lab, tell, force_conflicts=options.force_conflicts)
 
-    def facts(api: Api) -> Facts:
-        return _facts(lab, api)
-
     def state_now() -> Mapping[str, Any]:
         return state.document(lab, release.desired, timers.compare(release.desired, _production()))
 
@@ -55,7 +52,7 @@ def open_target(settings: Settings, tell: Tell, options: Options) -> RehearsalTa
         way_in="",
         api_key=settings.api_key,
         name=NAME,
-        facts=facts,
+        facts=release.facts,
     )
     return RehearsalTarget(cluster, state_file(settings), state_now)
 
@@ -86,8 +83,17 @@ def state_file(settings: Settings) -> Path:
 def _release(lab: Running, tell: Tell, *, force_conflicts: bool = False) -> Release:
     entry = CLUSTERS / NAME if lab.scenario.runner == "simulated" else CLUSTERS / "rehearsal-real-model"
     desired = kustomize.build(entry).fill(VARIABLES)
+
+    def facts(api: Api) -> Facts:
+        return _facts(lab, api)
+
     return Release(
-        Stage(Api.connect(lab.kubeconfig), NAME), desired, tell, instance_types.usd_per_hour(), force_conflicts
+        Stage(Api.connect(lab.kubeconfig), NAME),
+        desired,
+        tell,
+        instance_types.usd_per_hour(),
+        force_conflicts,
+        facts=facts,
     )
 
 

@@ -86,5 +86,5 @@ def test_a_target_that_is_no_cluster_is_refused(run: Run) -> None:
     refused = run("plan", "local")
     assert (refused.returncode, refused.stderr) == (
         2,
-        "error: 'local' is no cluster to plan for: use eks or rehearsal.\n",
+        "error: 'local' is no cluster: use eks or rehearsal.\n",
     )

@@ -54,6 +54,7 @@ def test_what_is_up_can_be_found_by_the_load_test_and_what_is_down_cannot(
     target = rehearsal.open_target(settings, told.append, Options())
     assert not target.status().deployed
     assert not rehearsal.state_file(settings).exists()
+    rehearsal.open_release(settings, told.append).refuse_without_controllers()  # as `plan` asks it
     target.up()
     state = json.loads(rehearsal.state_file(settings).read_text())
     assert (state["base_url"], state["namespace"], state["rayservice"]) == (address, "chatbot", "chatbot")
@@ -77,6 +78,8 @@ def test_a_lab_without_a_controller_is_refused_before_the_first_write(
     target = rehearsal.open_target(settings, lambda _: None, Options())
     with pytest.raises(Refused, match=r"The lab runs without kuberay-operator: .* python -m cluster rehearsal status"):
         target.up()
+    with pytest.raises(Refused, match="The lab runs without kuberay-operator"):
+        rehearsal.open_release(settings, lambda _: None).refuse_without_controllers()
     assert target.cluster.release.stage.ours(target.cluster.release.desired) == []
 
 
