@@ -15,8 +15,8 @@ PY := $(VENV)/bin/python
 GO := $(if $(shell command -v go),,$(VENV)/go.stamp)
 
 ##@ Use it
-preflight: setup-eks  ## Find in TARGET's manifests (eks) what would keep it from scaling, before a node is paid for
-	@$(PY) -m cluster lint manifests/clusters/$(if $(filter-out local,$(TARGET)),$(TARGET),eks)
+preflight: setup-eks  ## Find in TARGET's manifests (eks; local has none) what would keep it from scaling, before a node is paid for
+	$(PY) -m cluster lint manifests/clusters/$(if $(filter-out local,$(TARGET)),$(TARGET),eks)
 deploy: setup-$(TARGET) $(if $(filter local rehearsal,$(TARGET)),page)  ## Stand the chatbot up on TARGET (local) and return when a real chat request was answered
 	@$(PY) -m cluster deploy $(TARGET)
 status: setup-$(TARGET)  ## What runs where on TARGET, and is it healthy
