@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, cast
 
 SCHEMA = "chatbot.support/v1"
-_AMI = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
+_EXAMPLES = {"sdk": "2.25.0", "runtime": "2.27.23", "driver": "2.23.9", "python": "3.10", "head_python": "3.10",
+             "ray": "2.60.0", "head_ray": "2.60.0", "kuberay": "1.6.1"}  # fmt: skip
+_AMI = re.compile(r"(?:^|@|v)(\d{4})-?(\d{2})-?(\d{2})$")
+_VERSION = re.compile(r"\d+(\.\d+)+")
 _IMAGE_SDK = re.compile(r"sdk(\d+(?:\.\d+)+)")
 
 
@@ -104,6 +107,24 @@ def driver_of_ami(ami: str) -> str | None:
     return before[-1] if before else None
 
 
+def unreadable(combination: Combination) -> list[str]:
+    """What of it says nothing that could be judged, each with what to write instead; by a person, not by a manifest."""
+    found = []
+    for field in fields(combination):
+        value = getattr(combination, field.name)
+        if not isinstance(value, str):
+            continue
+        if field.name == "ami":
+            if _built(value) is None and not value.endswith("@latest"):
+                found.append(f"{value!r} names no AMI by its date: write 2026-06-18, al2023@v20260618 or al2023@latest")
+        elif not _VERSION.fullmatch(value):
+            name = field.name.replace("_", "-")
+            found.append(
+                f"{value!r} is no version for {name}: write numbers with dots, such as {_EXAMPLES[field.name]}"
+            )
+    return found
+
+
 def errors(combination: Combination) -> list[Problem]:
     """The pairs that cannot run."""
     return [problem for problem in problems(combination) if problem.severity == "error"]
@@ -112,12 +133,25 @@ def errors(combination: Combination) -> list[Problem]:
 def problems(combination: Combination) -> list[Problem]:
     """Everything that the table knows against it, errors first."""
     found = [
+        *_known(combination),
         *_library(combination),
         *_driver(combination),
         *_python(combination),
         *_ray(combination),
     ]
     return sorted(found, key=lambda problem: problem.severity)
+
+
+def _known(combination: Combination) -> Iterator[Problem]:
+    """A release that the table does not hold is not one that it knows nothing against."""
+    if combination.sdk is None or release(combination.sdk):
+        return
+    rows = data()["releases"]
+    message = (
+        f"SDK {combination.sdk} is not in the table, which goes from {rows[0]['sdk']} to {rows[-1]['sdk']}: "
+        "its runtime and its Python are not judged"
+    )
+    yield Problem("warning", "sdk", message, _source(rows[-1]))
 
 
 def _library(combination: Combination) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """Print what runs with what and until when, or judge one combination.
 
 Without flags: the table of Neuron SDKs and the dates of end of support, with sources. With flags: what the table knows against
-the combination. Exit codes: 0, or 1 where a pair is broken.
+the combination. Exit codes: 0, 1 where a pair is broken, 2 where a flag's value is no version or no date.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, fields
 
 from cluster import support
+from cluster.errors import Refused
 from cluster.support import Combination, Problem
 
 _FLAGS = {
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if "sdk" in given:
         given["sdk"] = support.sdk_of_image(given["sdk"]) or given["sdk"]
     combination = Combination(**given, library=not args.no_library)
+    if unreadable := support.unreadable(combination):
+        raise Refused("; ".join(unreadable) + ".")
     found = support.problems(combination)
     if args.output == "json":
         document = {

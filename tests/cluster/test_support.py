@@ -88,6 +88,7 @@ def test_an_ami_has_at_least_the_driver_that_was_newest_when_it_was_built() -> N
     assert driver_of_ami("2026-07-07") == "2.29.0"
     assert driver_of_ami("al2023@v20261399") is None
     assert driver_of_ami("al2023@latest") is None
+    assert driver_of_ami("ami-02026010112345678") is None  # digits of an id are no date
 
 
 def test_what_is_not_known_is_not_judged() -> None:
