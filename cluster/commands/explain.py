@@ -66,6 +66,6 @@ def as_document(explanation: Explanation, taken_at: datetime) -> dict[str, Any]:
 def _branch(branch: Branch) -> dict[str, Any]:
     return {
         "text": branch.text,
-        "pending": bool(branch.findings),
+        "pending": any(branch.all_findings()),
         "children": [_branch(child) for child in branch.children],
     }

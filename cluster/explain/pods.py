@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from cluster.explain.findings import Branch, broken, overdue, waiting
@@ -55,6 +56,15 @@ def is_running(pod: Object) -> bool:
     """Every container runs, ready or not."""
     states = [mapping(status.get("state")) for status in _statuses(pod, "containerStatuses")]
     return bool(states) and all("running" in state for state in states)
+
+
+def runs_unready_since(pod: Object) -> datetime | None:
+    """Since when a worker runs without a replica: its probe asks Serve's proxy, which comes with the first."""
+    if is_ready(pod) or not is_running(pod):
+        return None
+    started = [moment(dig(status, "state", "running", "startedAt")) for status in _statuses(pod, "containerStatuses")]
+    unready = moment(condition(pod, "Ready").get("lastTransitionTime"))
+    return max(filter(None, [*started, unready]), default=None)
 
 
 def _statuses(pod: Object, which: str) -> list[Object]:

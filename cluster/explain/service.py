@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cluster.explain.findings import Branch, Finding, Weight, broken, overdue, waiting
-from cluster.explain.pods import explain_pod, is_ready, is_running, pod_title
+from cluster.explain.pods import explain_pod, is_ready, is_running, pod_title, runs_unready_since
 from cluster.explain.snapshot import Snapshot, created, moment, told
-from cluster.objects import condition, dig, mapping, mappings, text
+from cluster.objects import Manifest, condition, dig, mapping, mappings, text
 from cluster.serve_status import last_line, why_not_deployed
 
 Object = Mapping[str, Any]
@@ -28,7 +28,7 @@ def explain_service(snapshot: Snapshot, namespace: str, name: str) -> Branch:
     what = f"RayService {namespace}/{name}"
     service = snapshot.named("RayService", name)
     if service is None:
-        return broken(what, "does not exist", "Run: python -m cluster deploy eks", None)
+        return _absent(snapshot, what)
     if deleted := moment(dig(service, "metadata", "deletionTimestamp")):
         return waiting(what, "is being deleted", "Wait; its pods end their streams first.", deleted)
     if branch := _refused(snapshot, service, what):
@@ -41,6 +41,15 @@ def explain_service(snapshot: Snapshot, namespace: str, name: str) -> Branch:
     which = "pendingServiceStatus" if pending else "activeServiceStatus"
     cluster = _explain_cluster(snapshot, pending or active, mapping(status.get(which)))
     return _summary(snapshot, service, what, cluster, upgrading=bool(pending and active))
+
+
+def _absent(snapshot: Snapshot, what: str) -> Branch:
+    another = "name another: python -m cluster explain NAME -n NAMESPACE"
+    if others := ", ".join(sorted(Manifest(other).name for other in snapshot.all("RayService"))):
+        return broken(
+            what, f"does not exist; in that namespace there is {others}", f"Was that meant? Else {another}", None
+        )
+    return broken(what, "does not exist", f"Deploy it (python -m cluster deploy TARGET), or {another}", None)
 
 
 def _refused(snapshot: Snapshot, service: Object, what: str) -> Branch | None:
@@ -159,13 +168,12 @@ def _explain_applications(
         application = mapping(value)
         what = f"Serve application {name}"
         state, message = text(application.get("status")), text(application.get("message")).strip()
-        since = moment(application.get("lastUpdateTime")) or moment(application.get("healthLastUpdateTime"))
         if state == "DEPLOY_FAILED":
             do = "Correct the Serve config or the application; the head's logs hold the traceback."
-            yield broken(what, f"cannot be deployed: {why_not_deployed(application)}", do, since)
+            yield broken(what, f"cannot be deployed: {why_not_deployed(application)}", do, None)
         elif state == "UNHEALTHY":
             do = "Read the replica's log: a health check fails, or replicas die faster than they start."
-            yield broken(what, f"is unhealthy: {last_line(message) or 'no message'}", do, since)
+            yield broken(what, f"is unhealthy: {last_line(message) or 'no message'}", do, None)
         else:
             told_ = list(_explain_deployments(snapshot, cluster, application, workers, name))
             yield Branch(f"{what} is {state or 'not started'}", (), tuple(told_))
@@ -174,21 +182,22 @@ def _explain_applications(
 def _explain_deployments(
     snapshot: Snapshot, cluster: Object, application: Object, workers: list[Object], app: str
 ) -> Iterator[Branch]:
+    """KubeRay 1.6 writes no times beside these statuses: since when is told only where a pod tells it."""
     for name, value in mapping(application.get("serveDeploymentStatuses")).items():
         deployment = mapping(value)
         what = f"Serve deployment {app}/{name}"
         message = text(deployment.get("message")).strip()
-        since = moment(deployment.get("lastUpdateTime")) or moment(deployment.get("healthLastUpdateTime"))
         if deployment.get("status") == "UNHEALTHY":
             do = "Read the replica's log under /tmp/ray/session_latest/logs/serve on the worker."
-            yield broken(what, f"is unhealthy: {last_line(message) or 'no message'}", do, since)
+            yield broken(what, f"is unhealthy: {last_line(message) or 'no message'}", do, None)
         elif _UNSCHEDULED.search(message):
-            yield _explain_unplaced(cluster, workers, what, message, since)
+            yield _explain_unplaced(cluster, workers, what, message)
         elif _INITIALIZING.search(message) or deployment.get("status") in {"UPDATING", "UPSCALING"}:
+            since = min(filter(None, map(runs_unready_since, workers)), default=None)
             if any(not is_running(pod) for pod in workers):
                 yield Branch(f"{what} waits for a worker")  # the worker itself says why
             elif snapshot.seconds_since(since) < LOAD_S:
-                yield waiting(what, "starts a replica: it loads its model", "Wait; Mistral-7B takes minutes.", since)
+                yield waiting(what, "starts a replica: it loads its model", "Wait; a large model takes minutes.", since)
             else:
                 do = "Read the replica's log: a missing compiled artefact makes it compile, which takes the better of an hour."
                 yield overdue(what, "still starts a replica", do, since)
@@ -196,7 +205,7 @@ def _explain_deployments(
             yield Branch(f"{what} is {text(deployment.get('status'))}")
 
 
-def _explain_unplaced(cluster: Object, workers: list[Object], what: str, message: str, since: Any) -> Branch:
+def _explain_unplaced(cluster: Object, workers: list[Object], what: str, message: str) -> Branch:
     """Serve has a replica that no Ray node can take."""
     groups = mappings(dig(cluster, "spec", "workerGroupSpecs"))
     wanted = _custom_resources(message)
@@ -208,12 +217,12 @@ def _explain_unplaced(cluster: Object, workers: list[Object], what: str, message
             "Declare it in the group's `resources`: the autoscaler does not read aws.amazon.com/neuron limits, "
             "so it never asks for a worker."
         )
-        return broken(what, why, do, since)
+        return broken(what, why, do, None)
     most = sum(int(group.get("maxReplicas") or 0) for group in groups)
     if workers and len(workers) >= most and all(is_running(pod) for pod in workers):
         why = f"wants another replica, and the most workers that the groups allow ({most}) are there"
         return broken(
-            what, why, "Raise maxReplicas of the worker group, or lower max_replicas of the deployment.", since
+            what, why, "Raise maxReplicas of the worker group, or lower max_replicas of the deployment.", None
         )
     if any(not is_running(pod) for pod in workers):
         return Branch(f"{what} waits for a worker")  # the worker itself says why
@@ -221,7 +230,7 @@ def _explain_unplaced(cluster: Object, workers: list[Object], what: str, message
         what,
         "waits for a worker that Ray's autoscaler has not asked for",
         "Read the autoscaler's log: kubectl logs HEAD_POD -c autoscaler; the replica may ask for more than one worker has.",
-        since,
+        None,
     )
 
 
