@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from cluster import placeholders
-from cluster.documents import Unreadable, read
+from cluster.documents import Document, Unreadable, read
 from cluster.errors import Refused
-from cluster.objects import Manifest, dig, flatten, mapping, text
+from cluster.objects import Manifest, dig, flatten, mapping, mappings, sequence, text
 
 KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 TIMEOUT_S = 120
 _ORIGIN = "config.kubernetes.io/origin"
+_NESTING = re.compile(r"(?:recursed accumulation of|couldn't make target for) path '([^']*)': ")
+_MISSING_FILE = re.compile(r"evalsymlink failure on '([^']+)' : lstat")
+_MISSING_PATH = re.compile(r'doc is missing path: "?(/[^\s":]+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,39 @@ def is_kustomization(path: Path) -> bool:
     return any((path / name).is_file() for name in KUSTOMIZATION_FILES)
 
 
+def description(folder: Path) -> Mapping[str, Any]:
+    """What the kustomization in `folder` says; empty where it cannot be read, which rendering it says."""
+    file = next((folder / name for name in KUSTOMIZATION_FILES if (folder / name).is_file()), None)
+    try:
+        return mapping(next((document.value for document in _documents(file)), None)) if file else {}
+    except Unreadable:
+        return {}
+
+
+def uses(folder: Path) -> list[Path]:
+    """The local folders whose kustomizations the one in `folder` takes in."""
+    said = description(folder)
+    entries = [entry for key in ("resources", "components", "bases") for entry in sequence(said.get(key))]
+    return [(folder / entry).resolve() for entry in entries if isinstance(entry, str) and (folder / entry).is_dir()]
+
+
+def generator_files(path: Path) -> list[Path]:
+    """The local files that the kustomization at `path`, and those that it takes in, put into ConfigMaps."""
+    return [
+        folder / text(entry).rpartition("=")[2]
+        for folder in _tree(path)
+        for generator in mappings(description(folder).get("configMapGenerator"))
+        for entry in sequence(generator.get("files"))
+        if (folder / text(entry).rpartition("=")[2]).is_file()
+    ]
+
+
+def shown(path: Path) -> str:
+    """`path` as a user would type it from here."""
+    absolute = Path(os.path.normpath(Path.cwd() / path))
+    return os.path.relpath(absolute) if absolute.is_relative_to(Path.cwd()) else str(absolute)
+
+
 def render(path: Path, env: Mapping[str, str]) -> list[Manifest]:
     """The objects of a kustomization with its placeholders filled from `env`, in kustomize's order.
 
@@ -98,7 +136,7 @@ def build(path: Path) -> Build:
             ) from error
     if done.returncode != 0:
         reason = done.stderr.strip() or f"kubectl ended with {done.returncode}"
-        raise Refused(f"kustomize cannot render {path}: {reason}")
+        raise Refused(f"kustomize cannot render {path}: {_why(path, reason)}")
     return Build(done.stdout, root)
 
 
@@ -121,5 +159,79 @@ def _file(origin: str, root: Path) -> str | None:
     relative = text(fields.get("path")) or text(fields.get("configuredIn"))
     if not relative:
         return None
-    absolute = Path(os.path.normpath(root / relative))
-    return os.path.relpath(absolute) if absolute.is_relative_to(Path.cwd()) else str(absolute)
+    return shown(root / relative)
+
+
+def _tree(path: Path) -> list[Path]:
+    """`path` and every folder that it takes in, each once."""
+    found, left = dict[Path, None](), [path.resolve()]
+    while left:
+        folder = left.pop()
+        if folder not in found:
+            found[folder] = None
+            left += uses(folder)
+    return list(found)
+
+
+def _why(path: Path, reason: str) -> str:
+    """What our own reader finds in the files behind a failure, else kustomize's words without its nesting.
+
+    kustomize counts lines from 0 or from where it has moved a document, and names no file for a repeated key.
+    """
+    files = list(_yaml_files(path))
+    if "yaml: " in reason:  # from a replacement into the text of a ConfigMap's file
+        files += generator_files(path)
+    for file in files:
+        try:
+            repeated = [key for document in _documents(file) for key in document.repeated_keys]
+        except Unreadable as error:
+            return f"{shown(file)} is not readable: {error}"
+        if repeated:
+            return f"{shown(file)} has the key {repeated[0].path} twice, again on line {repeated[0].line}; keep one."
+    if (gone := _MISSING_FILE.search(reason)) and ":/" not in gone[1]:  # an address is tried as a file first
+        return f"{shown(Path(gone[1]))} does not exist, and a kustomization names it."
+    asked = _MISSING_PATH.search(reason)
+    if asked and (near := _near(path, asked[1])):
+        return f"a patch asks for {asked[1]}, {near}"
+    _, *nested = _NESTING.split(reason)
+    if not nested:
+        return reason
+    *_, folder, words = nested
+    return words if Path(folder) == path.resolve() else f"{shown(Path(folder))}: {words}"
+
+
+def _yaml_files(path: Path) -> Iterator[Path]:
+    """The local files of YAML that rendering `path` reads, besides those of generators, which may hold anything."""
+    for folder in _tree(path):
+        said = description(folder)
+        named = [folder / name for name in KUSTOMIZATION_FILES]
+        named += [folder / text(entry) for entry in sequence(said.get("resources"))]
+        named += [folder / text(dig(patch, "path")) for patch in sequence(said.get("patches"))]
+        named += [folder / text(dig(item, "path")) for item in sequence(said.get("replacements"))]
+        yield from (file for file in named if file.is_file())
+
+
+def _near(path: Path, pointer: str) -> str:
+    """Which object has a name much like the first one of `pointer` that it lacks, "" where none has."""
+    found: list[tuple[int, str]] = []
+    for file in _yaml_files(path):
+        for document in _documents(file):
+            value, steps = document.value, pointer.strip("/").split("/")
+            for depth, step in enumerate(steps):
+                following = dig(value, int(step) if step.isdecimal() else step)
+                if following is None:
+                    for like in get_close_matches(step, mapping(value), n=1, cutoff=0.8):
+                        words = f"and {shown(file)} has `{like}` in place of `{step}`: one of them is misspelt."
+                        found.append((depth, words))
+                    break
+                value = following
+    return max(found, default=(0, ""))[1]
+
+
+def _documents(file: Path) -> Iterator[Document]:
+    """Raises Unreadable, for what is no text as well."""
+    try:
+        content = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unreadable(str(error)) from error
+    yield from read(content)

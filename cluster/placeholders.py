@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from cluster.documents import Unreadable, read
@@ -64,6 +65,12 @@ def substitute(content: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1] or match[2]) or match[0], content)
 
 
+def undeclared(name: str, declarations: Iterable[str]) -> str:
+    """What to say of a name that is not among `declarations`."""
+    near = get_close_matches(name, list(declarations), n=1)
+    return f"not declared in {DECLARATION}" + (f"; did you mean {near[0]}?" if near else "")
+
+
 def require(names: Iterable[str], values: Mapping[str, str], declarations: Mapping[str, Placeholder]) -> None:
     """Raises Refused with every name that has no value and what it means."""
     absent = missing(names, values)
@@ -72,7 +79,7 @@ def require(names: Iterable[str], values: Mapping[str, str], declarations: Mappi
     lines = [
         f"  {name}: {declarations[name].description} (for example {declarations[name].example})"
         if name in declarations
-        else f"  {name}: not declared in {DECLARATION}"
+        else f"  {name}: {undeclared(name, declarations)}"
         for name in absent
     ]
     raise Refused("These variables are not set; export them and try again:\n" + "\n".join(lines))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from cluster.lint import rules as rules_package
-from cluster.lint.finding import SEVERITIES, Finding, Report
+from cluster.lint.finding import SEVERITIES, Finding, Hit, Report
 from cluster.lint.registry import HOPS, REGISTRY, Rule
+from cluster.lint.serve import PATH_OF_CONFIG
 from cluster.lint.stack import Stack
+from cluster.objects import Manifest
 
 
 def all_rules() -> list[Rule]:
@@ -49,9 +52,15 @@ def _apply(rule: Rule, stack: Stack) -> Iterator[Finding]:
                 rule.id,
                 hit.severity or rule.severity,
                 rule.hop,
-                hit.manifest,
+                _written(hit, stack),
                 hit.path,
                 hit.message,
                 hit.fix or rule.fix,
                 rule.evidence,
             )
+
+
+def _written(hit: Hit, stack: Stack) -> Manifest:
+    """The manifest with the file to mend: a Serve config may stand in another one than its RayService."""
+    file = stack.serve_files.get(hit.manifest.key) if hit.path.startswith(PATH_OF_CONFIG) else None
+    return replace(hit.manifest, file=file, line=0) if file else hit.manifest

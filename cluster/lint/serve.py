@@ -13,6 +13,7 @@ from cluster.documents import Unreadable, read
 from cluster.objects import Manifest, dig, mapping, mappings, text
 from cluster.quantity import parse
 
+PATH_OF_CONFIG = "spec.serveConfigV2"  # of a RayService
 DEFAULT_REQUEST_CPUS = Fraction(1)  # of a replica whose ray_actor_options name none
 
 
@@ -117,7 +118,7 @@ def serve_configs(manifest: Manifest) -> Iterator[ServeConfig]:
 
 
 def _parse(manifest: Manifest, written: Any) -> ServeConfig:
-    path = "spec.serveConfigV2"
+    path = PATH_OF_CONFIG
     if not isinstance(written, str):
         return ServeConfig(manifest, mapping(written), path, "it must be a string that holds YAML")
     try:

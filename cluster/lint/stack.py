@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from cluster.lint.karpenter import NodeClass, NodePool
 from cluster.lint.pods import Pod, plain_pods
 from cluster.lint.ray import Cluster, clusters
 from cluster.lint.serve import ServeConfig, serve_configs
-from cluster.objects import Manifest
+from cluster.objects import Key, Manifest
 from cluster.schemas import POD_TEMPLATE, Problem, load
 
 T = TypeVar("T")
@@ -28,7 +28,10 @@ class Stack:
     manifests: Sequence[Manifest]
     repeated_keys: Sequence[tuple[Manifest, RepeatedKey]] = ()
     unset_placeholders: Sequence[tuple[str, str]] = ()  # (name, example that stands for it)
-    unreadable: Sequence[tuple[Manifest, str]] = field(default=())
+    declared_placeholders: Sequence[str] = ()
+    unreadable: Sequence[tuple[Manifest, str]] = ()
+    unrendered: Sequence[tuple[Manifest, str]] = ()  # entry points, so what would be applied was not seen
+    serve_files: Mapping[Key, str] = field(default_factory=dict)  # of a RayService whose Serve config stands elsewhere
     _known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:

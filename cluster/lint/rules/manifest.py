@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cluster.lint.finding import Hit, Severity
+from cluster import placeholders
+from cluster.lint.finding import Hit
 from cluster.lint.registry import rule
 from cluster.lint.stack import Stack
 from cluster.objects import Manifest, dig, mapping, text
@@ -36,9 +37,11 @@ SECRET = re.compile(
 
 @rule(HOP, "warning", fix="Mend the file, or point lint at what its tool prints.", evidence="this lint's YAML reader")
 def unreadable_file(stack: Stack) -> Iterator[Hit]:
-    """A file of the folder is not YAML, so nothing in it was looked at."""
+    """A file of the folder is not YAML, or a kustomization cannot be rendered, so nothing in it was looked at."""
     for manifest, reason in stack.unreadable:
         yield Hit(manifest, "", reason)
+    for manifest, reason in stack.unrendered:
+        yield Hit(manifest, "", reason, severity="error", fix="Mend the kustomization, or what it names.")
 
 
 @rule(HOP, "error", fix="Keep one of them.", evidence="YAML 1.2 §3.2.1.3: keys are unique; most parsers keep the last")
@@ -63,7 +66,7 @@ def placeholder_unset(stack: Stack) -> Iterator[Hit]:
 @rule(
     HOP,
     "error",
-    fix="Fill it before applying: envsubst for ${NAME}, the tool that the author had in mind otherwise.",
+    fix="Export ${NAME} and fill it with envsubst before applying; fill any other form with the tool that its author used.",
     evidence="envsubst replaces an unset name by nothing; kubectl applies what is left literally",
 )
 def placeholder_unresolved(stack: Stack) -> Iterator[Hit]:
@@ -72,9 +75,18 @@ def placeholder_unresolved(stack: Stack) -> Iterator[Hit]:
         if manifest.kind not in ("ConfigMap", "Secret", "CustomResourceDefinition"):
             for path, value in _strings(manifest.value, ""):
                 if PLACEHOLDER.search(value):
-                    # `${NAME}` may still meet envsubst, which leaves nothing of it; `<NAME>` meets nobody.
-                    severity: Severity = "warning" if "${" in value else "error"
-                    yield Hit(manifest, path, f"`{value[:80]}` still holds a placeholder", severity=severity)
+                    yield _unresolved(manifest, path, value, stack.declared_placeholders)
+
+
+def _unresolved(manifest: Manifest, path: str, value: str, declared: Sequence[str]) -> Hit:
+    message = f"`{value[:80]}` still holds a placeholder"
+    name = next((name for name in placeholders.used(value) if name not in declared), "")
+    if declared and name:
+        # `render` and `deploy` refuse what is not declared: a name that placeholders.yaml lacks is a typing error.
+        fix = f"Correct the name, or declare {name} in {placeholders.DECLARATION}."
+        return Hit(manifest, path, f"{message}: {name} is {placeholders.undeclared(name, declared)}", fix=fix)
+    # `${NAME}` may still meet envsubst, which leaves nothing of it; `<NAME>` meets nobody.
+    return Hit(manifest, path, message, severity="warning" if "${" in value else "error")
 
 
 def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,18 @@ def test_nothing_to_find_ends_with_0(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().out == "1 object: 0 errors, 0 warnings, 0 infos\n"
 
 
+def test_an_entry_point_that_cannot_be_rendered_ends_with_2_and_the_others_are_linted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/kustomization.yaml").write_text("resources: [gone.yaml]")
+    (tmp_path / "pool.yaml").write_text(BROKEN)
+    assert main(["lint", str(tmp_path)]) == 2
+    out = capsys.readouterr().out
+    assert "gone.yaml does not exist" in out
+    assert "nodeclassref-incomplete" in out
+
+
 def test_what_cannot_be_read_ends_with_2_and_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", "/nowhere"]) == 2
     assert capsys.readouterr().err == "error: /nowhere does not exist.\n"
