@@ -60,7 +60,10 @@ def resolve(name: str, settings: Settings, given: Given, *, from_deploy: bool = 
     state = read_state(settings.state_file(name))
     url = given.base_url or settings.base_url or state.get("base_url") or (DEFAULT_URL if name == "local" else None)
     if url is None and not from_deploy:
-        raise UsageError(f"target {name} has no known address: give --base-url")
+        raise UsageError(
+            f"target {name} has no known address: deploy it first (python -m cluster deploy {name}); "
+            "one that is reached through a port-forward needs --base-url, too"
+        )
     observers = _cluster_observers(state, settings, given, from_deploy) or _dashboard_observers(
         state, settings, given, from_deploy
     )

@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser("build", help=f"compile its programs into the cache ({_FIRST_BUILD})")
     verb.set_defaults(verb_run=_build)
     verb = verbs.add_parser("up", help="start it, and print the path of its kubeconfig")
-    verb.add_argument("--scenario", default="field", metavar="NAME", help="a shipped one or a YAML file (%(default)s)")
+    verb.add_argument(
+        "--scenario", default="field", metavar="NAME|FILE", help="a shipped one or a YAML file (%(default)s)"
+    )
     verb.add_argument("--speed", type=float, help="seconds of the field that pass in one second here")
     verb.add_argument(
         "--without", action="append", default=[], metavar="NAME", help="a component to leave out; may be repeated"

@@ -31,7 +31,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str, *, api_key: str | None = None) -> Endpoint:
-        """From `http://host:port[/prefix]`. Raises UsageError."""
+        """From `http://host:port[/prefix]`, or `host:port`. Raises UsageError."""
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port
@@ -39,7 +39,8 @@ class Endpoint:
             raise UsageError(
                 f"{url}: give the chatbot's address as http://HOST:PORT, the port a number, an IPv6 address in brackets"
             ) from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        bare = "://" not in url and port is None  # a word: more likely a slip than a host with port 80
+        if parts.scheme not in ("http", "https") or not parts.hostname or bare:
             raise UsageError(f"{url}: give the chatbot's address as http://HOST:PORT")
         tls = parts.scheme == "https"
         prefix = parts.path.rstrip("/").removesuffix("/v1")

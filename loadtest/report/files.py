@@ -58,8 +58,14 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text("utf-8"))
         jsonschema.validate(document, schema())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path} ({error.strerror}): give the folder that run, verify or watch made, or its {DOCUMENT}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"cannot read {path}, which is no JSON ({error}): give a run's folder or its {DOCUMENT}"
+        ) from error
     except jsonschema.ValidationError as error:
         raise UsageError(f"{path} is not a {documents.SCHEMA} document: {error.json_path} {error.message}") from error
     return document

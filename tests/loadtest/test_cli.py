@@ -221,8 +221,11 @@ def test_an_interrupt_ends_the_run_cleanly_with_a_report_that_says_partial(tmp_p
         ),
         (("run", "smoke", "--base-url", "http://[::1"), "error: http://[::1: give the chatbot's address as"),
         (("run", "smoke", "--base-url", "ftp://x"), "error: ftp://x: give the chatbot's address as http://HOST:PORT"),
-        (("run", "smoke", "--target", "mars"), "error: target mars has no known address: give --base-url"),
-        (("report", "nowhere"), "error: cannot read nowhere"),
+        (("run", "smoke", "--base-url", "notaurl"), "error: notaurl: give the chatbot's address as http://HOST:PORT"),
+        (("run", "smoke", "--target", "mars"), "error: target mars has no known address: deploy it first (python -m"),
+        (("report", "nowhere"), "error: cannot read nowhere (No such file or directory): give the folder that run,"),
+        (("report", "docs"), "error: cannot read docs/report.json (No such file or directory): give the folder"),
+        (("report", "README.md"), "error: cannot read README.md, which is no JSON (Expecting value"),
     ],
 )
 def test_a_users_mistake_ends_with_64_and_a_sentence(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
