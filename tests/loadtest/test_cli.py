@@ -123,11 +123,11 @@ def test_a_broken_link_ends_with_2_and_is_named(tmp_path: Path, link: str) -> No
     assert document["broken_link"]["stage"] == link
 
 
-def watch(tmp_path: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+def watch(tmp_path: Path, *arguments: str, timeout_s: int = 6) -> tuple[int, dict[str, Any]]:
     token = tmp_path / "token"
     token.write_text("secret\n")
     code, out, err = command(
-        "watch", "--timeout", "6", "--dashboard-token-file", token, "--reports", tmp_path / "reports", "-o", "json",
+        "watch", "--timeout", str(timeout_s), "--dashboard-token-file", token, "--reports", tmp_path / "reports", "-o", "json",
         *arguments, tmp_path=tmp_path,
     )  # fmt: skip
     assert out, err
@@ -147,7 +147,8 @@ def test_a_deployment_is_watched_until_its_first_replica_has_answered_one_questi
 
 def test_a_replica_that_runs_where_no_client_gets_to_it_breaks_first_token_with_2(tmp_path: Path) -> None:
     with golden(tmp_path, serve=QUICK_SERVE) as server:
-        code, document = watch(tmp_path, "--base-url", "http://127.0.0.1:9", "--dashboard-url", server.url)
+        addresses = ("--base-url", "http://127.0.0.1:9", "--dashboard-url", server.url)
+        code, document = watch(tmp_path, *addresses, timeout_s=12)  # until then the replica has to run
     assert (code, document["broken_link"]["stage"]) == (2, "first-token")
     assert "no chatbot answers" in " ".join(document["broken_link"]["evidence"])
 
