@@ -14,6 +14,7 @@ NOT_CHECKED = {
     "endpoint reachability": "DNS, routes and security groups are known to the cluster only; `cluster explain` looks there",
     "ami-alias-exists": "needs AWS; `cluster deploy` asks before its first write",
     "accelerator-quota": "needs AWS; `cluster deploy` asks before its first write",
+    "values in args and user_config of a Serve config": "they are the application's own; it says at its start what is wrong",
     "zone-has-type": "which zones offer trn1 is known to EC2 only; Karpenter says it of a pod that waits, and `cluster explain` repeats it",
     "subnet and security group tags": "needs AWS; Karpenter's conditions on the node class say it, and `cluster explain` repeats it",
     "image-contents": "whether an image holds bash, wget, Neuron's tools or a Ray version needs the image; tags are read",

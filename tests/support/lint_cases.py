@@ -63,6 +63,8 @@ MANIFEST: Mapping[str, Changes] = {
     "placeholder-unresolved": [node_class("role", "${NODE_ROLE}")],
     "unknown-field": [cluster("networkPolicy", {"mode": "DenyAll"})],
     "pod-field-misplaced": [service(f"{WORKER}.template.nodeSelector", {"a": "b"})],
+    "kind-unknown": [service("kind", "RayServices")],
+    "quantity-invalid": [container("resources.requests.memory", "26GB")],
     "schema-mismatch": [cluster("rayVersion", 2.6)],
     "karpenter-api-removed": [pool("disruption.consolidationPolicy", "WhenUnderutilized")],
     "ray-api-old": [service("apiVersion", "ray.io/v1alpha1")],
@@ -123,6 +125,7 @@ FRONT_DOOR: Mapping[str, Changes] = {
 SERVE: Mapping[str, Changes] = {
     "serve-removed-field": [serve(f"{CHAT}.max_concurrent_queries", 8)],
     "serve-unknown-key": [serve(f"{CHAT}.autoscaling_config.max_replica", 3)],
+    "serve-value-invalid": [serve(f"{CHAT}.autoscaling_config.upscale_delay_s", "30s")],
     "serve-config-unreadable": [service("spec.serveConfigV2", "a: [")],
     "no-applications": [serve("applications", [])],
     "serve-fixed-scale": [serve(f"{CHAT}.autoscaling_config.max_replicas", 1)],
@@ -312,6 +315,7 @@ NODE_POOL: Mapping[str, Changes] = {
     "inf1-admitted": [requirement("karpenter.k8s.aws/instance-category", "inf")],
     "no-type-admitted": [pool("template.spec.requirements[1].values", ["arm64"])],
     "requirement-value-unreachable": [requirement("node.kubernetes.io/instance-type", "trn1.2xlarge", "trn1.4xlarge")],
+    "requirement-value-unknown": [pool("template.spec.requirements[2].values", ["ondemand"])],
     "accelerator-pool-untainted": [pool("template.spec.taints", [])],
     "accelerator-name-value": [requirement("karpenter.k8s.aws/instance-accelerator-name", "neuron")],
     "startup-taint-no-remover": [
@@ -350,6 +354,7 @@ DISRUPTION: Mapping[str, Changes] = {
 
 NODE_CLASS: Mapping[str, Changes] = {
     "ami-alias-floating": [node_class("amiSelectorTerms", [{"alias": "al2023@latest"}])],
+    "ami-alias-invalid": [node_class("amiSelectorTerms", [{"alias": "al2023@20260618"}])],
     "ami-al2": [node_class("amiSelectorTerms", [{"alias": "al2@v20240601"}]), node_class("amiFamily", "AL2")],
     "ami-variant-unknown": [node_class("amiSelectorTerms", [{"id": "ami-0123456789abcdef0"}])],
     "node-class-incomplete": [node_class("role", GONE)],

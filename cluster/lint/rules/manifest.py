@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from cluster import placeholders
@@ -11,6 +12,7 @@ from cluster.lint.finding import Hit
 from cluster.lint.registry import rule
 from cluster.lint.stack import Stack
 from cluster.objects import Manifest, dig, mapping, text
+from cluster.quantity import parse
 from cluster.schemas import POD_TEMPLATE, Problem, load
 
 HOP = "manifest"
@@ -139,6 +141,80 @@ def schema_mismatch(stack: Stack) -> Iterator[Hit]:
             yield Hit(manifest, problem.path, f"{problem.path} {problem.message}")
 
 
+KINDS = {  # of the API groups whose schemas are kept
+    group: [key.rpartition("/")[2] for key in load().kinds if key.startswith(f"{group}/")]
+    for group in ("ray.io", "karpenter.sh", "karpenter.k8s.aws")
+}
+RENAMED_KINDS = {"Provisioner": "NodePool", "AWSNodeTemplate": "EC2NodeClass", "Machine": "NodeClaim"}
+
+
+@rule(HOP, "error", fix="Write the kind as the CRD has it.", evidence=f"{KARPENTER_CRDS}, {KUBERAY_CRDS}")
+def kind_unknown(stack: Stack) -> Iterator[Hit]:
+    """A kind that its API group does not have: the API server refuses the object, and no other rule sees it."""
+    for manifest in stack.manifests:
+        kinds = KINDS.get(manifest.group, [])
+        if kinds and manifest.kind not in (*kinds, *RENAMED_KINDS):
+            near = get_close_matches(manifest.kind, kinds, n=1, cutoff=0.7)
+            meant = f"did you mean {near[0]}?" if near else f"{manifest.group} has {', '.join(sorted(kinds))}"
+            wrong = f"{manifest.group} has no kind `{manifest.kind}`" if manifest.kind else "the kind is missing"
+            yield Hit(manifest, "kind", f"{wrong}; {meant}")
+
+
+@rule(
+    HOP,
+    "error",
+    fix="Write a number with at most one suffix, without a space: 500m, 26Gi, 2.",
+    evidence="apimachinery's resource.ParseQuantity: m; k, M, G, T, P, E; Ki, Mi, Gi, Ti, Pi, Ei",
+)
+def quantity_invalid(stack: Stack) -> Iterator[Hit]:
+    """An amount in requests, limits, a quota, a NodePool's limits or an emptyDir that is no quantity: the object is refused."""
+    for manifest in stack.manifests:
+        if manifest.kind and manifest.kind != "CustomResourceDefinition":
+            for path, value in _amounts(manifest):
+                wrong = parse(value) is None or text(value) != text(value).strip()
+                if wrong and not PLACEHOLDER.search(text(value)):
+                    yield Hit(manifest, path, f"`{text(value)[:80]}` is no quantity{_meant(text(value))}")
+
+
+def _amounts(manifest: Manifest) -> Iterator[tuple[str, Any]]:
+    """(path, scalar) of everything that the API server reads as a quantity, whichever kind it is."""
+    if manifest.kind == "ResourceQuota":
+        yield from _scalars(manifest.spec.get("hard"), "spec.hard")
+    if manifest.kind == "NodePool" and manifest.group == "karpenter.sh":
+        yield from _scalars(manifest.spec.get("limits"), "spec.limits")
+    for path, value in _mappings(manifest.value, ""):
+        if path.endswith(".resources"):
+            for part in ("requests", "limits"):
+                yield from _scalars(value.get(part), f"{path}.{part}")
+        elif path.endswith(".emptyDir"):
+            yield from _scalars({key: value[key] for key in ("sizeLimit",) if key in value}, path)
+
+
+def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    for name, amount in mapping(value).items():
+        if isinstance(amount, str | int | float) and not isinstance(amount, bool):  # else schema-mismatch has it
+            yield f"{path}.{name}", amount
+
+
+def _mappings(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        yield path, value
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        step = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}"
+        yield from _mappings(item, step.removeprefix("."))
+
+
+def _meant(written: str) -> str:
+    found = re.match(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)", written)
+    if found is None:
+        return ""
+    number, unit = found.groups()
+    if unit[:1].upper() in tuple("KMGTPE") and unit[1:].lower() in ("", "b", "i", "ib"):
+        return f"; did you mean {number}{unit[0].upper()}i?"
+    return f"; did you mean {number}?" if unit.lower() in ("", "core", "cores", "cpu", "cpus") else ""
+
+
 V1BETA1_FIELDS = {
     ("spec", "disruption", "expireAfter"): "moved to spec.template.spec.expireAfter",
     ("spec", "template", "spec", "kubelet"): "moved to the EC2NodeClass's spec.kubelet",
@@ -154,12 +230,11 @@ V1BETA1_FIELDS = {
 )
 def karpenter_api_removed(stack: Stack) -> Iterator[Hit]:
     """A kind, version or field of Karpenter from before v1."""
-    old = {"Provisioner": "NodePool", "AWSNodeTemplate": "EC2NodeClass", "Machine": "NodeClaim"}
     for manifest in stack.manifests:
         if not manifest.group.startswith("karpenter."):
             continue
-        if manifest.kind in old:
-            yield Hit(manifest, "kind", f"{manifest.kind} became {old[manifest.kind]}")
+        if manifest.kind in RENAMED_KINDS:
+            yield Hit(manifest, "kind", f"{manifest.kind} became {RENAMED_KINDS[manifest.kind]}")
         elif manifest.api_version.endswith("/v1beta1"):
             yield Hit(manifest, "apiVersion", f"{manifest.api_version} is not served since Karpenter 1.1")
         for path, became in V1BETA1_FIELDS.items():

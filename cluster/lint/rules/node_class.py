@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from cluster import support
@@ -55,6 +56,36 @@ def ami_alias_floating(stack: Stack) -> Iterator[Hit]:
             written = text(term.get("alias")) or text(term.get("name"))
             if written.endswith("@latest") or "*" in written:
                 yield Hit(node_class.manifest, f"spec.amiSelectorTerms[{index}]", f"{written} moves by itself")
+
+
+ALIAS_VERSIONS = {  # of each family; Karpenter looks the version up as it is written, but for Bottlerocket's v
+    "al2": r"latest|v\d{8}",
+    "al2023": r"latest|v\d{8}",
+    "bottlerocket": r"latest|v?\d+\.\d+\.\d+\S*",
+    "windows2019": "latest",
+    "windows2022": "latest",
+    "windows2025": "latest",
+}
+
+
+@rule(
+    HOP,
+    "error",
+    fix="Write family@version: al2023@vYYYYMMDD, bottlerocket@v1.20.3.",
+    evidence=f"{CRD}; {AMI_FAMILIES}: the version is part of the image's name in SSM",
+)
+def ami_alias_invalid(stack: Stack) -> Iterator[Hit]:
+    """An alias of a form that names no AMI: the API server refuses the class, or it never becomes ready."""
+    for node_class in stack.node_classes:
+        for index, term in enumerate(mappings(node_class.spec.get("amiSelectorTerms"))):
+            alias = text(term.get("alias"))
+            family, _, version = alias.partition("@")
+            if not alias or "$" in alias or re.fullmatch(ALIAS_VERSIONS.get(family, r"(?!)"), version):
+                continue
+            known = f"none of {', '.join(ALIAS_VERSIONS)}" if family not in ALIAS_VERSIONS else ""
+            meant = f"; did you mean {family}@v{version}?" if re.fullmatch(r"\d{8}", version) and not known else ""
+            reason = f"the family is {known}" if known else f"`{version}` is no version of {family}{meant}"
+            yield Hit(node_class.manifest, f"spec.amiSelectorTerms[{index}].alias", f"`{alias}`: {reason}")
 
 
 @rule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from cluster.instance_types import InstanceType, table
 from cluster.lint.capacity import bound_groups
@@ -126,6 +127,37 @@ def requirement_value_unreachable(stack: Stack) -> Iterator[Hit]:
             unreachable = [name for name in listed if name not in names and ".metal" not in name]
             if unreachable and names:
                 yield Hit(pool.manifest, need.path, f"{', '.join(unreachable[:5])} can never be made")
+
+
+LABEL_VALUES = {  # the values that a node of EC2's can have
+    CAPACITY_TYPE: ("on-demand", "spot", "reserved"),
+    "kubernetes.io/arch": ("amd64", "arm64"),
+    "kubernetes.io/os": ("linux", "windows"),
+}
+OTHER_NAMES = {"x86_64": "amd64", "x86": "amd64", "aarch64": "arm64"}
+
+
+@rule(
+    HOP,
+    "error",
+    fix="Write the value as Karpenter and the kubelet label nodes.",
+    evidence="Karpenter's well-known labels; a requirement that no offering meets makes nothing, and pods stay pending",
+)
+def requirement_value_unknown(stack: Stack) -> Iterator[Hit]:
+    """A capacity type, architecture or operating system that no node has."""
+    for pool in stack.node_pools:
+        for need in pool.requirements:
+            known = LABEL_VALUES.get(need.key, need.values) if need.operator in ("In", "NotIn") else need.values
+            unknown = [value for value in need.values if value not in known and "$" not in value]
+            if unknown:
+                near = OTHER_NAMES.get(unknown[0]) or next(iter(get_close_matches(unknown[0].lower(), known, n=1)), "")
+                meant = f"did you mean {near}?" if near else f"it is {', '.join(known)}"
+                # Beside a value that exists, or in NotIn, it changes nothing today.
+                severity: Severity = (
+                    "error" if need.operator == "In" and len(unknown) == len(need.values) else "warning"
+                )
+                message = f"no node has {need.key} {', '.join(unknown)}; {meant}"
+                yield Hit(pool.manifest, need.path, message, severity=severity)
 
 
 def _type_keys() -> set[str]:

@@ -36,9 +36,15 @@ def _containers(stack: Stack) -> Iterator[tuple[Pod, Container]]:
 def accelerator_pod_without_requests(stack: Stack) -> Iterator[Hit]:
     """A pod that holds an accelerator asks for no CPU or no memory."""
     for pod in stack.pods:
-        lacking = [name for name in ("cpu", "memory") if not pod.requests.get(name)]
+        lacking = [name for name in ("cpu", "memory") if not pod.requests.get(name) and not _malformed(pod, name)]
         if wanted_devices(pod) and lacking:
             yield Hit(pod.manifest, pod.spec_path, f"no request for {' and '.join(lacking)}")
+
+
+def _malformed(pod: Pod, name: str) -> bool:
+    """Whether a request or limit is written and is no quantity, which quantity-invalid says."""
+    written = [dig(c.value, "resources", part, name) for c in pod.all_containers for part in ("requests", "limits")]
+    return any(amount is not None and parse(amount) is None for amount in written)
 
 
 @rule(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -23,6 +25,64 @@ REMOVED = {  # from 2.33 on; what stands in their place
     "max_concurrent_queries": "max_ongoing_requests, whose default is 5",
 }
 REMOVED_IN = (2, 33, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a number of the config may be."""
+
+    words: str
+    least: float = -math.inf
+    above: float = -math.inf
+    whole: bool = False
+    also: str | int | None = None  # a value with a meaning of its own
+
+    def holds(self, value: object) -> bool:
+        """Whether Serve takes `value`, as pydantic converts it; null is left to Serve."""
+        if value is None or isinstance(value, bool) or value == self.also:
+            return True
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                return False
+        if not isinstance(value, int | float):
+            return False
+        return value >= self.least and value > self.above and not (self.whole and value % 1)
+
+
+WHOLE = Range("a whole number", whole=True)
+WHOLE_FROM_0 = Range("a whole number of at least 0", least=0, whole=True)
+WHOLE_FROM_1 = Range("a whole number of at least 1", least=1, whole=True)
+NUMBER = Range("a number")
+FROM_0 = Range("a number of at least 0, without a unit", least=0)
+ABOVE_0 = Range("a number above 0, without a unit", above=0)
+RANGES: Mapping[str, Mapping[str, Range]] = {
+    "http_options": {"port": WHOLE, "keep_alive_timeout_s": WHOLE, "request_timeout_s": NUMBER},
+    "deployment": {
+        "num_replicas": Range("`auto` or a whole number of at least 1", least=1, whole=True, also="auto"),
+        "max_ongoing_requests": WHOLE_FROM_1,
+        "max_queued_requests": Range("-1 or a whole number of at least 1", least=1, whole=True, also=-1),
+        "graceful_shutdown_wait_loop_s": FROM_0,
+        "graceful_shutdown_timeout_s": FROM_0,
+        "health_check_period_s": ABOVE_0,
+        "health_check_timeout_s": ABOVE_0,
+    },
+    "autoscaling_config": {
+        "min_replicas": WHOLE_FROM_0,
+        "initial_replicas": WHOLE_FROM_0,
+        "max_replicas": WHOLE_FROM_1,
+        "target_ongoing_requests": ABOVE_0,
+        "metrics_interval_s": ABOVE_0,
+        "look_back_period_s": ABOVE_0,
+        "upscaling_factor": ABOVE_0,
+        "downscaling_factor": ABOVE_0,
+        "upscale_delay_s": FROM_0,
+        "downscale_delay_s": FROM_0,
+        "downscale_to_zero_delay_s": FROM_0,
+    },
+    "ray_actor_options": {"num_cpus": FROM_0, "num_gpus": FROM_0, "memory": FROM_0},
+}
 
 
 def _parts(config: ServeConfig) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -80,6 +140,22 @@ def serve_unknown_key(stack: Stack) -> Iterator[Hit]:
                 if key not in FIELDS[schema] and key not in REMOVED:
                     place = config.at(f"{path}.{key}" if path else str(key))
                     yield Hit(config.manifest, place, f"`{key}` is no key of {schema} in Ray 2.60; Serve ignores it")
+
+
+@rule(
+    HOP,
+    "error",
+    fix="Write a plain number that is allowed there.",
+    evidence="the types and bounds of Serve's schemas, Ray 2.60.0; a test compares",
+)
+def serve_value_invalid(stack: Stack) -> Iterator[Hit]:
+    """A value that Serve refuses, because it is no number or outside its bounds: the application is never deployed."""
+    for config in stack.serve_configs:
+        for schema, path, part in _parts(config):
+            for key, allowed in RANGES.get(schema, {}).items():
+                if not allowed.holds(part.get(key)):
+                    written = f"`{key}: {text(part[key], '...')[:80]}`"
+                    yield Hit(config.manifest, config.at(f"{path}.{key}"), f"{written} must be {allowed.words}")
 
 
 @rule(

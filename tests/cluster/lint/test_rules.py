@@ -2,7 +2,7 @@ import pytest
 
 from cluster.lint.engine import all_rules, lint
 from cluster.lint.registry import HOPS
-from tests.support.lint_cases import CASES, container, env
+from tests.support.lint_cases import CASES, container, env, node_class, requirement, worker
 from tests.support.lint_stack import GONE, Edit, build
 
 OF_THE_READER = {
@@ -27,6 +27,64 @@ def test_every_rule_has_a_case_and_guards_a_hop() -> None:
     rules = {rule.id: rule for rule in all_rules()}
     assert set(rules) - OF_THE_READER == set(CASES)
     assert {rule.hop for rule in rules.values()} == set(HOPS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "said"),
+    [
+        ("kind-unknown", Edit("pool", "kind", "Nodepool"), "did you mean NodePool?"),
+        ("kind-unknown", Edit("pool", "kind", GONE), "the kind is missing; karpenter.sh has NodeClaim"),
+        (
+            "quantity-invalid",
+            Edit("pool", "spec.limits.cpu", "48 cores"),
+            "`48 cores` is no quantity; did you mean 48?",
+        ),
+        ("quantity-invalid", Edit("quota", "spec.hard.requests\\.cpu", "twelve"), "`twelve` is no quantity"),
+        ("quantity-invalid", container("resources.requests.memory", "26G i"), "did you mean 26Gi?"),
+        ("quantity-invalid", container("resources.requests.memory", " 26Gi"), "did you mean 26Gi?"),
+        ("quantity-invalid", container("resources.requests.memory", "26gb"), "did you mean 26Gi?"),
+        ("quantity-invalid", worker("volumes[0].emptyDir.sizeLimit", "100 GB"), "did you mean 100Gi?"),
+        ("requirement-value-unknown", requirement("kubernetes.io/os", "Linux"), "did you mean linux?"),
+        ("requirement-value-unknown", requirement("kubernetes.io/arch", "x86_64"), "did you mean amd64?"),
+        ("requirement-value-unknown", requirement("kubernetes.io/os", "plan9"), "it is linux, windows"),
+        (
+            "ami-alias-invalid",
+            node_class("amiSelectorTerms", [{"alias": "AL2023@latest"}]),
+            "the family is none of al2",
+        ),
+        ("ami-alias-invalid", node_class("amiSelectorTerms", [{"alias": "al2023"}]), "`` is no version of al2023"),
+    ],
+)
+def test_a_misspelt_value_is_said_with_the_one_that_was_meant(rule: str, change: Edit, said: str) -> None:
+    messages = [finding.message for finding in lint(build([change])).findings if finding.rule == rule]
+    assert any(said in message for message in messages), messages
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("kind-unknown", Edit("service", "kind", "RayCluster")),
+        ("kind-unknown", Edit("pool", "kind", "Provisioner")),
+        ("quantity-invalid", container("resources.requests.memory", "${MEMORY}")),
+        ("quantity-invalid", container("resources.requests.memory", 26e9)),
+        ("quantity-invalid", container("resources.requests.cpu", ".5")),
+        ("quantity-invalid", container("resources.requests.cpu", "6000m")),
+        ("requirement-value-unknown", requirement("kubernetes.io/arch", "amd64", "arm64", operator="NotIn")),
+        ("requirement-value-unknown", requirement("karpenter.sh/capacity-type", "reserved", "${TYPE}")),
+        ("ami-alias-invalid", node_class("amiSelectorTerms", [{"alias": "al2023@${VERSION}"}])),
+        ("ami-alias-invalid", node_class("amiSelectorTerms", [{"alias": "bottlerocket@1.20.3"}])),
+        ("ami-alias-invalid", node_class("amiSelectorTerms", [{"alias": "windows2022@latest"}])),
+    ],
+)
+def test_an_unusual_value_that_is_right_is_let_pass(rule: str, change: Edit) -> None:
+    assert rule not in {finding.rule for finding in lint(build([change])).findings}
+
+
+def test_a_request_that_is_no_quantity_is_not_called_missing() -> None:
+    found = {finding.rule for finding in lint(build([*CASES["quantity-invalid"]])).findings}
+    assert "accelerator-pod-without-requests" not in found
+    changes = [container(f"resources.{part}.memory", "26GB") for part in ("requests", "limits")]
+    assert "accelerator-pod-without-requests" not in {finding.rule for finding in lint(build(changes)).findings}
 
 
 @pytest.mark.parametrize(
