@@ -10,7 +10,7 @@ from enum import Enum
 from loadtest import concurrency, reasons, timeline
 from loadtest.observers import Cause, Event, ScalingRule
 from loadtest.observers.watched import Account, Watched
-from loadtest.record import Record
+from loadtest.record import Outcome, Record
 from loadtest.slo import Objective
 from loadtest.spec import Profile
 from loadtest.timeline import Chain, StageTime
@@ -177,10 +177,11 @@ def overall(void: Sequence[str], scaling: Scaling | None, objectives: Sequence[O
 
 
 def _asked(account: Account, records: Sequence[Record]) -> Account:
-    """What became of the last question, where it was not answered."""
-    if not records or not records[-1].failed:
+    """What became of the last question, where it was not answered; one that the watch's end cut off says nothing."""
+    ended = [record for record in records if record.outcome is not Outcome.CANCELLED]
+    if not ended or not ended[-1].failed:
         return account
-    text = f"The client's question ended in {records[-1].outcome.value}: {records[-1].error}"
+    text = f"The client's question ended in {ended[-1].outcome.value}: {ended[-1].error}"
     return Account((*account.evidence, text), (*account.causes, Cause("first-token", text)))
 
 

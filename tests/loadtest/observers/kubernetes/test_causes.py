@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from loadtest import verdict
+from loadtest.record import Outcome
 from loadtest.verdict import BrokenLink
 from tests.support import cluster_objects as objects
 from tests.support.cluster_objects import CLAIM, HEAD, NODE, ORDER, WORKER, World, condition, event
 from tests.support.cluster_watching import Watching
-from tests.support.load_profiles import closed
+from tests.support.load_profiles import closed, failure
 
 Change = Callable[[World], None]
 
@@ -40,6 +41,15 @@ def test_each_link_that_is_missing_from_a_deployment_is_named_in_turn(missing: s
 def test_a_deployment_that_is_complete_breaks_nothing() -> None:
     seen = Watching(World()).look(60.0)
     assert verdict.judge_deployment(closed(), seen, (), asks=False).broken_link is None
+
+
+def test_a_question_that_the_watchs_end_cut_off_does_not_hide_how_the_one_before_ended() -> None:
+    seen = Watching(World()).look(60.0)
+    asked = (failure(Outcome.CONNECT_ERROR, at_s=50.0), failure(Outcome.CANCELLED, 1, at_s=55.0, error=""))
+    link = verdict.judge_deployment(closed(), seen, asked, asks=True).broken_link
+    assert link is not None
+    assert link.stage == "first-token"
+    assert f"{Outcome.CONNECT_ERROR.value}: why" in link.reason
 
 
 def no_operator(world: World) -> None:
