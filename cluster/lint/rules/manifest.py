@@ -145,6 +145,7 @@ KINDS = {  # of the API groups whose schemas are kept
     group: [key.rpartition("/")[2] for key in load().kinds if key.startswith(f"{group}/")]
     for group in ("ray.io", "karpenter.sh", "karpenter.k8s.aws")
 }
+AMOUNTS_IN = ("", "apps", "batch", *KINDS)  # elsewhere it may be a pattern: a Kyverno policy has `memory: "?*"`
 RENAMED_KINDS = {"Provisioner": "NodePool", "AWSNodeTemplate": "EC2NodeClass", "Machine": "NodeClaim"}
 
 
@@ -169,10 +170,10 @@ def kind_unknown(stack: Stack) -> Iterator[Hit]:
 def quantity_invalid(stack: Stack) -> Iterator[Hit]:
     """An amount in requests, limits, a quota, a NodePool's limits or an emptyDir that is no quantity: the object is refused."""
     for manifest in stack.manifests:
-        if manifest.kind and manifest.kind != "CustomResourceDefinition":
+        if manifest.kind and manifest.group in AMOUNTS_IN:
             for path, value in _amounts(manifest):
                 wrong = parse(value) is None or text(value) != text(value).strip()
-                if wrong and not PLACEHOLDER.search(text(value)):
+                if wrong and "$" not in text(value) and not PLACEHOLDER.search(text(value)):
                     yield Hit(manifest, path, f"`{text(value)[:80]}` is no quantity{_meant(text(value))}")
 
 
@@ -206,6 +207,8 @@ def _mappings(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _meant(written: str) -> str:
+    if parse(closed := "".join(written.split())) is not None:
+        return f"; did you mean {closed}?"
     found = re.match(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)", written)
     if found is None:
         return ""

@@ -36,11 +36,14 @@ class Range:
     above: float = -math.inf
     whole: bool = False
     also: str | int | None = None  # a value with a meaning of its own
+    strict: bool = False  # Serve converts nothing: neither "2" nor 2.0 will do
 
     def holds(self, value: object) -> bool:
         """Whether Serve takes `value`, as pydantic converts it; null is left to Serve."""
         if value is None or isinstance(value, bool) or value == self.also:
             return True
+        if self.strict and not isinstance(value, int):
+            return False
         if isinstance(value, str):
             try:
                 value = float(value)
@@ -60,9 +63,9 @@ ABOVE_0 = Range("a number above 0, without a unit", above=0)
 RANGES: Mapping[str, Mapping[str, Range]] = {
     "http_options": {"port": WHOLE, "keep_alive_timeout_s": WHOLE, "request_timeout_s": NUMBER},
     "deployment": {
-        "num_replicas": Range("`auto` or a whole number of at least 1", least=1, whole=True, also="auto"),
+        "num_replicas": Range("`auto` or a whole number of at least 1", least=1, also="auto", strict=True),
         "max_ongoing_requests": WHOLE_FROM_1,
-        "max_queued_requests": Range("-1 or a whole number of at least 1", least=1, whole=True, also=-1),
+        "max_queued_requests": Range("-1 or a whole number of at least 1", least=1, also=-1, strict=True),
         "graceful_shutdown_wait_loop_s": FROM_0,
         "graceful_shutdown_timeout_s": FROM_0,
         "health_check_period_s": ABOVE_0,

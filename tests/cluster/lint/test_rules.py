@@ -3,13 +3,19 @@ import pytest
 from cluster.lint.engine import all_rules, lint
 from cluster.lint.registry import HOPS
 from tests.support.lint_cases import CASES, container, env, node_class, requirement, worker
-from tests.support.lint_stack import GONE, Edit, build
+from tests.support.lint_stack import GONE, Add, Edit, build
 
 OF_THE_READER = {
     "unreadable-file",
     "repeated-key",
     "placeholder-unset",
 }  # what no stack of objects shows: test_source.py
+POLICY = """
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: limits}
+spec: {rules: [{validate: {pattern: {spec: {containers: [{resources: {limits: {memory: "?*"}}}]}}}}]}
+"""
 
 
 def test_the_clean_stack_has_no_finding() -> None:
@@ -42,6 +48,7 @@ def test_every_rule_has_a_case_and_guards_a_hop() -> None:
         ("quantity-invalid", Edit("quota", "spec.hard.requests\\.cpu", "twelve"), "`twelve` is no quantity"),
         ("quantity-invalid", container("resources.requests.memory", "26G i"), "did you mean 26Gi?"),
         ("quantity-invalid", container("resources.requests.memory", " 26Gi"), "did you mean 26Gi?"),
+        ("quantity-invalid", container("resources.requests.cpu", "100 m"), "did you mean 100m?"),
         ("quantity-invalid", container("resources.requests.memory", "26gb"), "did you mean 26Gi?"),
         ("quantity-invalid", worker("volumes[0].emptyDir.sizeLimit", "100 GB"), "did you mean 100Gi?"),
         ("requirement-value-unknown", requirement("kubernetes.io/os", "Linux"), "did you mean linux?"),
@@ -66,6 +73,8 @@ def test_a_misspelt_value_is_said_with_the_one_that_was_meant(rule: str, change:
         ("kind-unknown", Edit("service", "kind", "RayCluster")),
         ("kind-unknown", Edit("pool", "kind", "Provisioner")),
         ("quantity-invalid", container("resources.requests.memory", "${MEMORY}")),
+        ("quantity-invalid", container("resources.requests.memory", "$MEMORY")),
+        ("quantity-invalid", Add(POLICY)),
         ("quantity-invalid", container("resources.requests.memory", 26e9)),
         ("quantity-invalid", container("resources.requests.cpu", ".5")),
         ("quantity-invalid", container("resources.requests.cpu", "6000m")),
@@ -76,7 +85,7 @@ def test_a_misspelt_value_is_said_with_the_one_that_was_meant(rule: str, change:
         ("ami-alias-invalid", node_class("amiSelectorTerms", [{"alias": "windows2022@latest"}])),
     ],
 )
-def test_an_unusual_value_that_is_right_is_let_pass(rule: str, change: Edit) -> None:
+def test_an_unusual_value_that_is_right_is_let_pass(rule: str, change: Edit | Add) -> None:
     assert rule not in {finding.rule for finding in lint(build([change])).findings}
 
 
