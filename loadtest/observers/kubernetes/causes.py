@@ -6,7 +6,7 @@ Pure. Each function looks at one kind of thing; the most telling sentence of a s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import yaml
 
@@ -98,9 +98,8 @@ def _undeclared(service: Object | None, cluster: Object, what: str) -> Iterator[
     groups = [*rows(dig(cluster, "spec", "workerGroupSpecs")), dig(cluster, "spec", "headGroupSpec") or {}]
     declared = {name for group in groups for name in _declared(group)}
     for deployment, wanted in _wanted(service):
-        if missing := sorted(
-            name for name in wanted if name not in declared and ":" not in name
-        ):  # Ray's own have a colon
+        # Ray brings by itself what has a colon (node:IP), and reads a TPU from the pod's limits.
+        if missing := [name for name in wanted if name not in declared and ":" not in name and name != "TPU"]:
             text = (
                 f"no worker group of {what} declares {', '.join(missing)} in its resources, which a replica of "
                 f"{deployment} asks for: Ray's autoscaler knows no worker that would help"
@@ -117,11 +116,13 @@ def _wanted(service: Object | None) -> Iterator[tuple[str, list[str]]]:
     """Each deployment with the custom resources that its replicas ask for."""
     try:
         config = yaml.safe_load(str(dig(service, "spec", "serveConfigV2") or ""))
-    except yaml.YAMLError:  # KubeRay could not read it either, and says so
+    except (yaml.YAMLError, ValueError):  # KubeRay or Serve could not read it either, and says so
         return
     for application in rows(dig(config, "applications")):
         for deployment in rows(application.get("deployments")):
-            yield str(deployment.get("name")), list(dig(deployment, "ray_actor_options", "resources") or {})
+            asked = dig(deployment, "ray_actor_options", "resources")
+            amounts = asked.items() if isinstance(asked, Mapping) else ()
+            yield str(deployment.get("name")), sorted(str(name) for name, amount in amounts if amount)
 
 
 def _autoscaler(snapshot: Snapshot, head: Object) -> Iterator[Cause]:
