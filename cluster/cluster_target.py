@@ -8,13 +8,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster import preflight
 from cluster.chat_request import stream_chat
-from cluster.client import Api
 from cluster.errors import ClusterError, NotReady, Refused
 from cluster.objects import Manifest, condition, dig
 from cluster.plan_text import plan_lines
-from cluster.preflight import Facts
 from cluster.release import Release
 from cluster.targets import Status
 from cluster.upgrade import INSTANCE_TYPE
@@ -37,7 +34,6 @@ class ClusterTarget:
     account_check: Callable[[Sequence[Manifest], int], None] = no_account  # raises Refused; tells its warnings itself
     api_key: str | None = None
     name: str = ""
-    facts: Callable[[Api], Facts] = preflight.gather
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def up(self) -> None:
@@ -84,8 +80,7 @@ class ClusterTarget:
         if self.release.unset_variables:
             raise Refused(self.release.unset_variables)
         self.release.refuse_lint_errors()
-        facts = self.facts(self.release.stage.api)
-        preflight.refuse(preflight.problems(facts))
+        facts = self.release.refuse_without_controllers()
         self.account_check(self.release.desired, facts.kubernetes_minor)
         self.release.refuse_without_rights()
 

@@ -94,9 +94,11 @@ class Release:
         missing = preflight.missing_rights(self.stage.api, self.rights())
         preflight.refuse([f"you are not allowed to {right}" for right in missing])
 
-    def refuse_without_controllers(self) -> None:
-        """Raises Refused with what is wrong with Karpenter and KubeRay's operator."""
-        preflight.refuse(preflight.problems(self.facts(self.stage.api)))
+    def refuse_without_controllers(self) -> Facts:
+        """What the cluster is. Raises Refused with what is wrong with Karpenter and KubeRay's operator."""
+        facts = self.facts(self.stage.api)
+        preflight.refuse(preflight.problems(facts))
+        return facts
 
     def refuse_lint_errors(self) -> None:
         """Raises Refused with every finding of severity error: what would silently stop the chatbot from scaling."""

@@ -52,7 +52,6 @@ def open_target(settings: Settings, tell: Tell, options: Options) -> RehearsalTa
         way_in="",
         api_key=settings.api_key,
         name=NAME,
-        facts=release.facts,
     )
     return RehearsalTarget(cluster, state_file(settings), state_now)
 
