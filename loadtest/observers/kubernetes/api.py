@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -88,6 +90,23 @@ class Api:
         return tuple(rows(body.get("items")))
 
 
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """The errors that are logged meanwhile: the client only logs that a credential plugin fails, and goes on without."""
+    said: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            said.append(record.getMessage())
+        return record.levelno < logging.ERROR
+
+    logging.getLogger().addFilter(keep)
+    try:
+        yield said
+    finally:
+        logging.getLogger().removeFilter(keep)
+
+
 def connect(kubeconfig: Path | None, context: str | None = None) -> Api:
     """With the credentials of a kubeconfig, exec plugins (EKS) included; None: where kubectl looks. Raises UsageError."""
     from kubernetes.client import ApiClient, Configuration  # a second to import, and only clusters need it
@@ -96,10 +115,11 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> Api:
 
     configuration = Configuration()
     try:
-        load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=str(kubeconfig) if kubeconfig else None, context=context,
-            client_configuration=configuration, persist_config=False,
-        )  # fmt: skip
+        with _complaints() as complaints:
+            load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=str(kubeconfig) if kubeconfig else None, context=context,
+                client_configuration=configuration, persist_config=False,
+            )  # fmt: skip
     except (ConfigException, OSError) as error:
         raise UsageError(f"cannot use the kubeconfig {kubeconfig or '(default)'}: {error}") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # the client expects no other file
@@ -107,6 +127,11 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> Api:
         raise UsageError(
             f"{kubeconfig or '(default)'} is not a kubeconfig ({said}): give one (--kubeconfig)"
         ) from error
+    if complaints:
+        raise UsageError(
+            f"the credential plugin of the kubeconfig {kubeconfig or '(default)'} fails "
+            f"({' '.join(complaints[0].split())[:300]}): mend it first, or nobody watches"
+        )
     configuration.retries = False
     if urlsplit(configuration.host).hostname in _LOOPBACK:
         configuration.proxy = None
