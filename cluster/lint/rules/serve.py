@@ -282,13 +282,15 @@ def scaling_delays_short(stack: Stack) -> Iterator[Hit]:
         scaling = deployment.autoscaling
         if scaling is None:
             continue
-        look_back = number(scaling.get("look_back_period_s", 30)) or 0
-        interval = number(scaling.get("metrics_interval_s", 10)) or 0
-        down = number(scaling.get("downscale_delay_s", 600)) or 0
-        if look_back <= interval:
+        look_back = number(scaling.get("look_back_period_s", 30))
+        interval = number(scaling.get("metrics_interval_s", 10))
+        down = number(scaling.get("downscale_delay_s", 600))
+        if look_back is None:
+            continue  # serve-value-invalid says what is no number
+        if interval is not None and look_back <= interval:
             message = f"look_back_period_s {look_back:g} ≤ metrics_interval_s {interval:g}: a decision sees one figure or none"
             yield _hit(deployment, "autoscaling_config", message)
-        if down < look_back:
+        if down is not None and down < look_back:
             message = (
                 f"downscale_delay_s {down:g} < look_back_period_s {look_back:g}: it scales in on figures of the peak"
             )

@@ -2,7 +2,7 @@ import pytest
 
 from cluster.lint.engine import all_rules, lint
 from cluster.lint.registry import HOPS
-from tests.support.lint_cases import CASES, container, env, node_class, requirement, worker
+from tests.support.lint_cases import CASES, CHAT, container, env, node_class, requirement, serve, worker
 from tests.support.lint_stack import GONE, Add, Edit, build
 
 OF_THE_READER = {
@@ -78,6 +78,8 @@ def test_a_misspelt_value_is_said_with_the_one_that_was_meant(rule: str, change:
         ("quantity-invalid", container("resources.requests.memory", 26e9)),
         ("quantity-invalid", container("resources.requests.cpu", ".5")),
         ("quantity-invalid", container("resources.requests.cpu", "6000m")),
+        ("scaling-delays-short", serve(f"{CHAT}.autoscaling_config.downscale_delay_s", "600s")),
+        ("scaling-delays-short", serve(f"{CHAT}.autoscaling_config.look_back_period_s", "30s")),
         ("requirement-value-unknown", requirement("kubernetes.io/arch", "amd64", "arm64", operator="NotIn")),
         ("requirement-value-unknown", requirement("karpenter.sh/capacity-type", "reserved", "${TYPE}")),
         ("ami-alias-invalid", node_class("amiSelectorTerms", [{"alias": "al2023@${VERSION}"}])),
