@@ -43,7 +43,7 @@ LAB = (
         verdict=Named("ray-demand-raised", STAGE_ONLY),
     ),
     Fault(
-        "zones-without-type",
+        "subnets-without-type",
         "The account's subnets lie in zones that do not offer the type.",
         Phase.DEPLOY,
         scenario={"subnet_zones": ["a", "b"]},
