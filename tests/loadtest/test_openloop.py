@@ -111,7 +111,9 @@ def test_a_stall_shows_its_full_damage_from_the_scheduled_instant(tmp_path: Path
         traffic = Traffic(load, client, clock=clock)
         OpenLoop(schedule(load), traffic, in_flight_cap=400).run()
         client.close()
-    zero_s = -clock.now() + time.monotonic()  # read in this order, it is the clock's zero or a little after, never before
+    zero_s = (
+        -clock.now() + time.monotonic()
+    )  # read in this order, it is the clock's zero or a little after, never before
     truly_s = {f"golden-{truth.number}": truth.sent_s[0] - zero_s for truth in server.truths()}
     waits = [wait for record in traffic.records for wait in metrics.TTFT.values(record)]
     true_waits = [truly_s[record.request_id or ""] - record.scheduled_s for record in traffic.records]

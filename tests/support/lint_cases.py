@@ -64,6 +64,7 @@ MANIFEST: Mapping[str, Changes] = {
     "unknown-field": [cluster("networkPolicy", {"mode": "DenyAll"})],
     "pod-field-misplaced": [service(f"{WORKER}.template.nodeSelector", {"a": "b"})],
     "kind-unknown": [service("kind", "RayServices")],
+    "version-unknown": [Edit("pool", "apiVersion", "karpenter.sh/v2")],
     "quantity-invalid": [container("resources.requests.memory", "26GB")],
     "schema-mismatch": [cluster("rayVersion", 2.6)],
     "karpenter-api-removed": [pool("disruption.consolidationPolicy", "WhenUnderutilized")],

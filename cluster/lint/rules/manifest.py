@@ -141,10 +141,11 @@ def schema_mismatch(stack: Stack) -> Iterator[Hit]:
             yield Hit(manifest, problem.path, f"{problem.path} {problem.message}")
 
 
-KINDS = {  # of the API groups whose schemas are kept
-    group: [key.rpartition("/")[2] for key in load().kinds if key.startswith(f"{group}/")]
+KINDS = {  # of the API groups whose schemas are kept: each kind and the version that is served
+    group: {key.split("/")[2]: key.split("/")[1] for key in load().kinds if key.startswith(f"{group}/")}
     for group in ("ray.io", "karpenter.sh", "karpenter.k8s.aws")
 }
+OLD_VERSIONS = ("karpenter.sh/v1beta1", "karpenter.k8s.aws/v1beta1", "ray.io/v1alpha1")  # which have rules of their own
 AMOUNTS_IN = ("", "apps", "batch", *KINDS)  # elsewhere it may be a pattern: a Kyverno policy has `memory: "?*"`
 RENAMED_KINDS = {"Provisioner": "NodePool", "AWSNodeTemplate": "EC2NodeClass", "Machine": "NodeClaim"}
 
@@ -153,12 +154,23 @@ RENAMED_KINDS = {"Provisioner": "NodePool", "AWSNodeTemplate": "EC2NodeClass", "
 def kind_unknown(stack: Stack) -> Iterator[Hit]:
     """A kind that its API group does not have: the API server refuses the object, and no other rule sees it."""
     for manifest in stack.manifests:
-        kinds = KINDS.get(manifest.group, [])
+        kinds = KINDS.get(manifest.group, {})
         if kinds and manifest.kind not in (*kinds, *RENAMED_KINDS):
             near = get_close_matches(manifest.kind, kinds, n=1, cutoff=0.7)
             meant = f"did you mean {near[0]}?" if near else f"{manifest.group} has {', '.join(sorted(kinds))}"
             wrong = f"{manifest.group} has no kind `{manifest.kind}`" if manifest.kind else "the kind is missing"
             yield Hit(manifest, "kind", f"{wrong}; {meant}")
+
+
+@rule(HOP, "error", fix="Write the version that the message names.", evidence=f"{KARPENTER_CRDS}, {KUBERAY_CRDS}")
+def version_unknown(stack: Stack) -> Iterator[Hit]:
+    """A kind in a version that its API group does not serve: the API server refuses the object."""
+    for manifest in stack.manifests:
+        served = KINDS.get(manifest.group, {}).get(manifest.kind)
+        right = (f"{manifest.group}/{served}", *OLD_VERSIONS)
+        if served and manifest.api_version not in right and "$" not in manifest.api_version:
+            message = f"{manifest.api_version} has no {manifest.kind}; it is {manifest.group}/{served}"
+            yield Hit(manifest, "apiVersion", message)
 
 
 @rule(

@@ -9,7 +9,7 @@ from typing import Any, cast
 import yaml
 
 from cluster.errors import Refused
-from cluster.lint.rules.serve import FIELDS
+from cluster.lint.rules.serve_schema import FIELDS
 from cluster.targets import Options
 from cluster.targets.local.ray_head import MARGIN_S
 

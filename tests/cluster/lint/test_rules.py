@@ -39,6 +39,11 @@ def test_every_rule_has_a_case_and_guards_a_hop() -> None:
     ("rule", "change", "said"),
     [
         ("kind-unknown", Edit("pool", "kind", "Nodepool"), "did you mean NodePool?"),
+        (
+            "version-unknown",
+            Edit("service", "apiVersion", "ray.io/v1beta1"),
+            "ray.io/v1beta1 has no RayService; it is ray.io/v1",
+        ),
         ("kind-unknown", Edit("pool", "kind", GONE), "the kind is missing; karpenter.sh has NodeClaim"),
         (
             "quantity-invalid",
@@ -72,6 +77,9 @@ def test_a_misspelt_value_is_said_with_the_one_that_was_meant(rule: str, change:
     [
         ("kind-unknown", Edit("service", "kind", "RayCluster")),
         ("kind-unknown", Edit("pool", "kind", "Provisioner")),
+        ("version-unknown", Edit("service", "apiVersion", "ray.io/v1alpha1")),
+        ("version-unknown", Edit("pool", "apiVersion", "karpenter.sh/v1beta1")),
+        ("version-unknown", Edit("pool", "apiVersion", "karpenter.sh/${VERSION}")),
         ("quantity-invalid", container("resources.requests.memory", "${MEMORY}")),
         ("quantity-invalid", container("resources.requests.memory", "$MEMORY")),
         ("quantity-invalid", Add(POLICY)),

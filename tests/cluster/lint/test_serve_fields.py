@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from ray.serve import schema
 from ray.serve.config import AutoscalingConfig
 
-from cluster.lint.rules.serve import FIELDS, RANGES
+from cluster.lint.rules.serve_schema import FIELDS, RANGES
 
 MODELS = {
     "config": schema.ServeDeploySchema,
