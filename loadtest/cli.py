@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from loadtest import arrivals, compare, profiles, versions
 from loadtest.errors import LoadtestError, UsageError
 from loadtest.profiles.reader import read
+from loadtest.report import document as documents
 from loadtest.report import files, terminal
 from loadtest.run_result import Run
 from loadtest.settings import Settings
@@ -147,10 +148,16 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace, result: Run, target: Target, *, verify: bool) -> int:
-    folder, document = files.write(
-        args.reports, result, verify=verify, target=target.described(), versions=versions.collect()
-    )
-    _print(args, document)
+    document = documents.build(result, verify=verify, target=target.described(), versions=versions.collect())
+    _print(args, document)  # before anything can fail: the disk may have filled up during the load
+    try:
+        folder = files.write(args.reports, result, document)
+    except OSError as error:
+        print(
+            f"error: the report could not be written to {args.reports} ({error.strerror}); what is printed is all that is left of it",
+            file=sys.stderr,
+        )
+        return int(document["exit_code"])
     if args.output == "text":
         print(
             f"\n  report   {folder / files.PAGE}\n           {folder / files.DOCUMENT}\n           {folder / files.TABLE}"
@@ -172,8 +179,13 @@ def _profile(args: argparse.Namespace) -> Profile:
 
 def _report(args: argparse.Namespace) -> int:
     document = files.read(args.folder)
-    page = files.write_page(args.folder, document)
     _print(args, document)
+    try:
+        page = files.write_page(args.folder, document)
+    except OSError as error:
+        raise UsageError(
+            f"the page cannot be written to {args.folder} ({error.strerror}): copy the run to a folder that can be written to"
+        ) from error
     if args.output == "text":
         print(f"\n  report   {page}")
     return 0

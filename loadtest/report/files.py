@@ -31,18 +31,15 @@ def prepare(reports: Path) -> None:
         ) from error
 
 
-def write(
-    reports: Path, run: Run, *, verify: bool, target: Mapping[str, Any], versions: Mapping[str, Any]
-) -> tuple[Path, dict[str, Any]]:
-    """Make the folder and all three files; the document is what they were made from."""
-    document = documents.build(run, verify=verify, target=target, versions=versions)
+def write(reports: Path, run: Run, document: Mapping[str, Any]) -> Path:
+    """Make a folder for the run with all three files; `document` is what is known of it. Raises OSError, as on a full disk."""
     started = datetime.fromtimestamp(run.started_unix_s, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     folder = _fresh(reports / f"{run.profile.name}-{started}")
     (folder / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     with (folder / TABLE).open("w", encoding="utf-8") as file:
         request_table.write(file, run.profile, run.records)
     write_page(folder, document)
-    return folder, document
+    return folder
 
 
 def write_page(run: Path, document: Mapping[str, Any]) -> Path:

@@ -200,6 +200,21 @@ def test_an_interrupt_ends_the_run_cleanly_with_a_report_that_says_partial(tmp_p
     assert "Traceback" not in err
 
 
+def test_a_report_that_cannot_be_written_any_more_is_still_printed(tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    with golden(tmp_path) as server:
+        process = start(
+            "run", write(tmp_path), "--base-url", server.url, "--reports", reports, "-o", "json", tmp_path=tmp_path
+        )
+        _await_requests(server, 1)
+        reports.rmdir()
+        reports.touch()
+        code, out, err = child.finish(process)
+    assert (code, json.loads(out)["verdict"]) == (0, "pass")
+    assert f"error: the report could not be written to {reports} (Not a directory)" in err
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
