@@ -226,7 +226,9 @@ def _meant(written: str) -> str:
         return ""
     number, unit = found.groups()
     if unit[:1].upper() in tuple("KMGTPE") and unit[1:].lower() in ("", "b", "i", "ib"):
-        return f"; did you mean {number}{unit[0].upper()}i?"
+        prefix = unit[0].upper()
+        decimal = "" if "i" in unit.lower() else f", or {number}{prefix.replace('K', 'k')} in powers of 1000"
+        return f"; did you mean {number}{prefix}i{decimal}?"
     return f"; did you mean {number}?" if unit.lower() in ("", "core", "cores", "cpu", "cpus") else ""
 
 
