@@ -149,19 +149,18 @@ def _watch(args: argparse.Namespace) -> int:
 
 def _write(args: argparse.Namespace, result: Run, target: Target, *, verify: bool) -> int:
     document = documents.build(result, verify=verify, target=target.described(), versions=versions.collect())
-    _print(args, document)  # before anything can fail: the disk may have filled up during the load
-    try:
+    try:  # before it is printed: whoever reads standard output may be gone by now
         folder = files.write(args.reports, result, document)
-    except OSError as error:
+        places = f"\n  report   {folder / files.PAGE}\n           {folder / files.DOCUMENT}\n           {folder / files.TABLE}"
+    except OSError as error:  # the disk may have filled up during the load
+        places = ""
         print(
-            f"error: the report could not be written to {args.reports} ({error.strerror}); what is printed is all that is left of it",
+            f"error: the report could not be written whole to {args.reports} ({error.strerror}): free some space there",
             file=sys.stderr,
         )
-        return int(document["exit_code"])
-    if args.output == "text":
-        print(
-            f"\n  report   {folder / files.PAGE}\n           {folder / files.DOCUMENT}\n           {folder / files.TABLE}"
-        )
+    _print(args, document)
+    if args.output == "text" and places:
+        print(places)
     return int(document["exit_code"])
 
 
@@ -179,13 +178,14 @@ def _profile(args: argparse.Namespace) -> Profile:
 
 def _report(args: argparse.Namespace) -> int:
     document = files.read(args.folder)
-    _print(args, document)
     try:
         page = files.write_page(args.folder, document)
     except OSError as error:
         raise UsageError(
-            f"the page cannot be written to {args.folder} ({error.strerror}): copy the run to a folder that can be written to"
+            f"the page cannot be written beside {args.folder / files.DOCUMENT if args.folder.is_dir() else args.folder} "
+            f"({error.strerror}): copy the run to a folder that can be written to"
         ) from error
+    _print(args, document)
     if args.output == "text":
         print(f"\n  report   {page}")
     return 0

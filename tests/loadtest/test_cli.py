@@ -211,8 +211,21 @@ def test_a_report_that_cannot_be_written_any_more_is_still_printed(tmp_path: Pat
         reports.touch()
         code, out, err = child.finish(process)
     assert (code, json.loads(out)["verdict"]) == (0, "pass")
-    assert f"error: the report could not be written to {reports} (Not a directory)" in err
+    assert f"error: the report could not be written whole to {reports} (Not a directory)" in err
     assert "Traceback" not in err
+
+
+def test_a_run_that_nobody_reads_any_more_is_still_written(tmp_path: Path) -> None:
+    with golden(tmp_path) as server:
+        process = start(
+            "run", write(tmp_path), "--base-url", server.url, "--reports", tmp_path / "reports", tmp_path=tmp_path
+        )
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        child.finish(process)
+    (folder,) = (tmp_path / "reports").iterdir()
+    assert json.loads((folder / "report.json").read_text())["verdict"] == "pass"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import gevent
 
@@ -111,9 +112,8 @@ def test_a_stall_shows_its_full_damage_from_the_scheduled_instant(tmp_path: Path
         traffic = Traffic(load, client, clock=clock)
         OpenLoop(schedule(load), traffic, in_flight_cap=400).run()
         client.close()
-    zero_s = (
-        -clock.now() + time.monotonic()
-    )  # read in this order, it is the clock's zero or a little after, never before
+    now_s = clock.now()  # read first, so that zero_s is never before the clock's own zero
+    zero_s = time.monotonic() - now_s
     truly_s = {f"golden-{truth.number}": truth.sent_s[0] - zero_s for truth in server.truths()}
     waits = [wait for record in traffic.records for wait in metrics.TTFT.values(record)]
     true_waits = [truly_s[record.request_id or ""] - record.scheduled_s for record in traffic.records]
@@ -123,7 +123,11 @@ def test_a_stall_shows_its_full_damage_from_the_scheduled_instant(tmp_path: Path
     assert truly_affected >= 170
     assert affected >= truly_affected
     assert max(waits) > 1.9
-    assert min(wait - true for wait, true in zip(waits, true_waits, strict=True)) >= 0
+    late = [wait - true for wait, true in zip(waits, true_waits, strict=True)]
+    assert min(late) >= 0
+    assert (
+        median(late) < 0.25
+    )  # half of them, whatever the machine does: counted from the scheduled instant and no earlier one
 
 
 def test_a_client_that_is_slowed_on_purpose_voids_the_run() -> None:

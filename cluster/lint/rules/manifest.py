@@ -145,7 +145,9 @@ KINDS = {  # of the API groups whose schemas are kept: each kind and the version
     group: {key.split("/")[2]: key.split("/")[1] for key in load().kinds if key.startswith(f"{group}/")}
     for group in ("ray.io", "karpenter.sh", "karpenter.k8s.aws")
 }
-OLD_VERSIONS = ("karpenter.sh/v1beta1", "karpenter.k8s.aws/v1beta1", "ray.io/v1alpha1")  # which have rules of their own
+GROUP_OF = {kind: group for group, kinds in KINDS.items() for kind in kinds}
+KARPENTER_V1BETA1 = ("NodePool", "NodeClaim", "EC2NodeClass")
+RAY_V1ALPHA1 = ("RayCluster", "RayJob", "RayService")
 AMOUNTS_IN = ("", "apps", "batch", *KINDS)  # elsewhere it may be a pattern: a Kyverno policy has `memory: "?*"`
 RENAMED_KINDS = {"Provisioner": "NodePool", "AWSNodeTemplate": "EC2NodeClass", "Machine": "NodeClaim"}
 
@@ -164,13 +166,23 @@ def kind_unknown(stack: Stack) -> Iterator[Hit]:
 
 @rule(HOP, "error", fix="Write the version that the message names.", evidence=f"{KARPENTER_CRDS}, {KUBERAY_CRDS}")
 def version_unknown(stack: Stack) -> Iterator[Hit]:
-    """A kind in a version that its API group does not serve: the API server refuses the object."""
+    """A kind in a version that its API group does not serve, or without its group: the API server refuses the object."""
     for manifest in stack.manifests:
-        served = KINDS.get(manifest.group, {}).get(manifest.kind)
-        right = (f"{manifest.group}/{served}", *OLD_VERSIONS)
-        if served and manifest.api_version not in right and "$" not in manifest.api_version:
-            message = f"{manifest.api_version} has no {manifest.kind}; it is {manifest.group}/{served}"
-            yield Hit(manifest, "apiVersion", message)
+        group = manifest.group or GROUP_OF.get(manifest.kind, "")
+        served = KINDS.get(group, {}).get(manifest.kind)
+        right = f"{group}/{served}"
+        if served and not (manifest.api_version == right or _old(manifest) or "$" in manifest.api_version):
+            wrong = (
+                f"`{manifest.api_version}` has no {manifest.kind}" if manifest.api_version else "apiVersion is missing"
+            )
+            yield Hit(manifest, "apiVersion", f"{wrong}; {manifest.kind} is {right}")
+
+
+def _old(manifest: Manifest) -> bool:
+    """Whether it is of a version that once was, for which there are rules of their own."""
+    if manifest.group == "ray.io":
+        return manifest.api_version.endswith("/v1alpha1") and manifest.kind in RAY_V1ALPHA1
+    return manifest.api_version.endswith("/v1beta1") and manifest.kind in KARPENTER_V1BETA1
 
 
 @rule(
@@ -252,7 +264,7 @@ def karpenter_api_removed(stack: Stack) -> Iterator[Hit]:
             continue
         if manifest.kind in RENAMED_KINDS:
             yield Hit(manifest, "kind", f"{manifest.kind} became {RENAMED_KINDS[manifest.kind]}")
-        elif manifest.api_version.endswith("/v1beta1"):
+        elif _old(manifest):
             yield Hit(manifest, "apiVersion", f"{manifest.api_version} is not served since Karpenter 1.1")
         for path, became in V1BETA1_FIELDS.items():
             if manifest.kind == "NodePool" and dig(manifest.value, *path) is not None:
@@ -266,7 +278,7 @@ def karpenter_api_removed(stack: Stack) -> Iterator[Hit]:
 def ray_api_old(stack: Stack) -> Iterator[Hit]:
     """A Ray kind in v1alpha1: newer fields are unknown there."""
     for manifest in stack.manifests:
-        if manifest.api_version == "ray.io/v1alpha1":
+        if manifest.group == "ray.io" and _old(manifest):
             yield Hit(manifest, "apiVersion", f"{manifest.kind} is written in ray.io/v1alpha1")
 
 

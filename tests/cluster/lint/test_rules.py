@@ -42,8 +42,11 @@ def test_every_rule_has_a_case_and_guards_a_hop() -> None:
         (
             "version-unknown",
             Edit("service", "apiVersion", "ray.io/v1beta1"),
-            "ray.io/v1beta1 has no RayService; it is ray.io/v1",
+            "`ray.io/v1beta1` has no RayService; RayService is ray.io/v1",
         ),
+        ("version-unknown", Edit("service", "apiVersion", "v1"), "`v1` has no RayService; RayService is ray.io/v1"),
+        ("version-unknown", Edit("pool", "apiVersion", "karpenter.sh"), "NodePool is karpenter.sh/v1"),
+        ("version-unknown", Edit("pool", "apiVersion", GONE), "apiVersion is missing; NodePool is karpenter.sh/v1"),
         ("kind-unknown", Edit("pool", "kind", GONE), "the kind is missing; karpenter.sh has NodeClaim"),
         (
             "quantity-invalid",
