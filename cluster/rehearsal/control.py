@@ -51,6 +51,22 @@ def holder(name: str = NAME) -> int | None:
         return _peer(connection)[0]
 
 
+def wait_until_free(timeout_s: float, *, name: str = NAME) -> None:
+    """Return when nobody has the socket any more, whose holder has stopped answering. Raises Silent after `timeout_s`.
+
+    A lab's last process is `unshare`, which has inherited the socket: it goes a moment after the supervisor that it waits for.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(name)
+            connection.recv(1)  # nobody accepts: it returns when the last holder closes what was not accepted
+        except ConnectionError:
+            return
+        except OSError as error:
+            raise Silent(f"The rehearsal's lab has not ended after {timeout_s:.0f} s.") from error
+
+
 def ask(command: str, component: str = "", *, timeout_s: float = _TIMEOUT_S, name: str = NAME) -> dict[str, Any] | None:
     """The answer; None where there is no lab. Raises Silent, and ClusterError with the lab's own sentence."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -155,6 +155,7 @@ class Lab:
             if answer["home"] != str(self.home):
                 raise Refused(f"The lab that runs here (pid {pid}) is of {answer['home']}, not of {self.home}.")
             _end(pid)
+            control.wait_until_free(STOP_TIMEOUT_S)
         self._let_go()
         if self._process is not None:
             _wait_for_end(self._process)

@@ -78,6 +78,7 @@ def test_a_rehearsal_that_is_killed_leaves_nothing_that_runs_and_its_files_go_wi
         assert select.select([handle], [], [], 60)[0], "the lab goes on without whoever started it"
     finally:
         os.close(handle)
+    control.wait_until_free(60)  # by `unshare`, which has waited for the supervisor
     assert {trace for trace in traces() - before if not trace.startswith("group ")} == set()
     subprocess.run([sys.executable, "-m", "cluster", "rehearsal", "down"], cwd=ROOT, check=True)
     assert traces() - before == frozenset()

@@ -48,6 +48,27 @@ def test_only_one_can_hold_it_and_whoever_comes_second_learns_the_firsts_pid(
     assert control.holder(name) == os.getpid()
 
 
+def test_it_is_waited_for_until_the_last_that_inherited_it_is_gone(name: str, listener: socket.socket) -> None:
+    last = os.dup(listener.fileno())
+    waiting = threading.Thread(target=control.wait_until_free, args=[60], kwargs={"name": name})
+    waiting.start()
+    assert select.select([listener], [], [], 60)[0]  # it is asked, and nobody answers
+    listener.close()
+    assert control.holder(name) is not None
+    assert waiting.is_alive()
+    os.close(last)
+    waiting.join()
+    assert control.holder(name) is None
+
+
+def test_a_wait_for_a_socket_that_nobody_holds_is_none_and_one_that_stays_held_is_a_sentence(name: str) -> None:
+    control.wait_until_free(0, name=name)
+    held = control.take(name)
+    assert held is not None
+    with held, pytest.raises(control.Silent, match="has not ended after 0 s"):
+        control.wait_until_free(0.01, name=name)
+
+
 def test_it_is_free_again_when_its_holder_is_gone(name: str) -> None:
     first = control.take(name)
     assert first is not None
