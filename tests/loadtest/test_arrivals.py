@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic import TypeAdapter
@@ -87,6 +87,7 @@ def rates() -> SearchStrategy[RateShape]:
     return st.sampled_from([adapter.validate_python(shape) for shape in SHAPES])
 
 
+@settings(deadline=None)
 @given(rates(), st.floats(0, 10), st.floats(0, 10))
 def test_expected_arrivals_never_fall(rate: RateShape, one_s: float, other_s: float) -> None:
     earlier, later = sorted((one_s, other_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.client.sse import EventDecoder
@@ -15,6 +15,7 @@ STREAM = (
 EVENTS = ['{"a": "日本 😀"}', "no space", "one\ntwo", "", "[DONE]"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM)), max_size=30))
 def test_the_events_do_not_depend_on_where_the_bytes_are_cut(cuts: list[int]) -> None:
     decoder = EventDecoder()

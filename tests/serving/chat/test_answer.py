@@ -3,7 +3,7 @@ import functools
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.chat.answer import Answer, Choice, Delta
@@ -55,6 +55,7 @@ async def _settle() -> None:
 _GROUPS = st.lists(st.integers(1, 4), min_size=1)
 
 
+@settings(deadline=None)
 @given(_GROUPS)
 def test_text_and_count_do_not_depend_on_how_the_tokens_are_grouped(sizes: list[int]) -> None:
     ids = _ids("see the 🙂 END of it all")
@@ -84,18 +85,40 @@ async def test_what_has_come_is_taken_all_at_once() -> None:
     asked.answer.abort()
 
 
-async def test_nothing_is_taken_when_the_time_is_over_and_the_next_wait_has_its_own_time() -> None:
+async def test_nothing_is_taken_when_the_time_is_over_and_the_next_wait_has_its_own_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
     asked = _Asked()
     (generation,) = asked.generations
-    waited = asyncio.create_task(asked.answer.take(0.02))
+    first = asyncio.create_task(asked.answer.take(2))
     await _settle()
+    now_s = 1.0
     generation.say(*_ids("a"))
-    assert [d.text for d in await waited] == ["a"]
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
-    assert await asked.answer.take(0.05) == []
-    assert loop.time() - began_s >= 0.04
-    assert await asked.answer.take(0.0) == []  # shorter than a timer that is already set
+    await _settle()
+    assert first.done()
+    assert [d.text for d in first.result()] == ["a"]
+    second = asyncio.create_task(asked.answer.take(5))
+    await _settle()
+    now_s = 5.0  # the first wait's timer has rung
+    await _settle()
+    assert not second.done()
+    now_s = 6.0
+    await _settle()
+    assert second.done()
+    assert second.result() == []
+    long = asyncio.create_task(asked.answer.take(60))
+    await _settle()
+    generation.say(*_ids("b"))
+    await _settle()
+    assert long.done()
+    short = asyncio.create_task(asked.answer.take(1))  # than the timer that is already set
+    await _settle()
+    now_s = 7.0
+    await _settle()
+    assert short.done()
+    assert short.result() == []
     asked.answer.abort()
 
 

@@ -1,7 +1,7 @@
 import functools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -27,12 +27,14 @@ def _pieces(vocabulary: Vocabulary, ids: list[int], *, continues: bool = False) 
     return [*map(stream.push, ids), stream.finish()]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 262)))
 def test_pieces_join_to_what_the_library_decodes_whatever_the_ids(ids: list[int]) -> None:
     tokenizer, vocabulary = _byte_level()
     assert "".join(_pieces(vocabulary, ids)) == tokenizer.decode(ids)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_piece_holds_half_a_character(text: str) -> None:
     for tokenizer, vocabulary in (_byte_level(), _sentencepiece()):
@@ -42,6 +44,7 @@ def test_no_piece_holds_half_a_character(text: str) -> None:
         assert sum(piece.count("\ufffd") for piece in pieces) == tokenizer.decode(ids).count("\ufffd")
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(3, 288)))
 def test_bytes_that_are_no_utf8_are_replaced_as_python_does(ids: list[int]) -> None:
     _, vocabulary = _sentencepiece()
@@ -81,6 +84,7 @@ _TEXTS = st.lists(st.text("ab.", max_size=4), max_size=12)
 _STOPS = st.lists(st.text("ab.", min_size=1, max_size=5), min_size=1, max_size=4)
 
 
+@settings(deadline=None)
 @given(_TEXTS, _STOPS)
 def test_text_is_cut_at_the_first_complete_stop_string_however_it_arrives(texts: list[str], stops: list[str]) -> None:
     matcher, shown, stopped = StopStrings(stop_tables(stops)), "", False
@@ -92,6 +96,7 @@ def test_text_is_cut_at_the_first_complete_stop_string_however_it_arrives(texts:
     assert (shown + matcher.finish(), stopped) == _cut("".join(texts), stops)
 
 
+@settings(deadline=None)
 @given(_TEXTS, _STOPS)
 def test_no_text_is_shown_that_a_later_cut_takes_back(texts: list[str], stops: list[str]) -> None:
     whole, _ = _cut("".join(texts), stops)

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders
 
@@ -58,6 +58,7 @@ def test_a_decoder_of_neither_family_is_refused_by_name(decoder: decoders.Decode
         read_vocabulary(Tokenizer.from_str(json.dumps(declared)))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 261))
 def test_every_table_entry_is_what_the_library_decodes_alone(token_id: int) -> None:
     tokenizer = tokenizers.byte_level()

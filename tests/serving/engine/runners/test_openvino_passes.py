@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.engine.runner import Decode, PromptChunk
@@ -26,6 +26,7 @@ def test_without_limits_a_step_is_one_pass_with_decodes_first() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(
     decodes=st.lists(st.integers(0, 2000), max_size=130),
     prompts=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300), st.booleans()), max_size=4),
@@ -94,6 +95,7 @@ def test_a_pass_without_wanted_rows_still_asks_for_what_the_graph_needs() -> Non
     assert arrays(Span(1, 0, tuple(range(40)), None))["logits_rows"] == [0]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 127), st.integers(1, 60))
 def test_blocks_are_as_many_as_the_tokens_fill(start: int, length: int) -> None:
     made = arrays(Span(0, start, (1,) * length, None))
