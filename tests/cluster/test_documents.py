@@ -1,7 +1,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.documents import Unreadable, read
@@ -44,6 +44,7 @@ def test_nesting_and_alias_bombs_are_refused() -> None:
         values(bomb)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused(content: str) -> None:
     with contextlib.suppress(Unreadable):

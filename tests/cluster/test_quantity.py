@@ -1,7 +1,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.quantity import largest, parse, resources, show, show_all, total
@@ -23,6 +23,7 @@ def test_what_is_no_quantity_is_none(written: object) -> None:
     assert parse(written) is None
 
 
+@settings(deadline=None)
 @given(st.text() | st.floats() | st.integers())
 def test_any_scalar_is_a_quantity_or_none(written: object) -> None:
     assert parse(written) is None or isinstance(parse(written), Fraction)
