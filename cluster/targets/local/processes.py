@@ -80,8 +80,8 @@ def end(find: Callable[[], Sequence[Process]], *, grace_s: float = GRACE_S, limi
     Raises TimeoutError, naming the pids, when some cannot be killed.
     """
     asked: set[int] = set()
-    began_s = time.monotonic()
-    while found := find():
+    found, began_s = find(), time.monotonic()  # in this order: a slow look takes nothing of their grace
+    while found:
         waited_s = time.monotonic() - began_s
         if waited_s > limit_s:
             raise TimeoutError(", ".join(str(process.pid) for process in found))
@@ -92,6 +92,7 @@ def end(find: Callable[[], Sequence[Process]], *, grace_s: float = GRACE_S, limi
                 _send(process, signal.SIGTERM)
         asked |= {process.pid for process in found}
         time.sleep(POLL_S)
+        found = find()
     return len(asked)
 
 

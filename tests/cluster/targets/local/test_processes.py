@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -76,21 +78,40 @@ def reaping(started: subprocess.Popen[bytes], mark: str) -> Callable[[], list[Pr
     return find
 
 
+@pytest.fixture
+def mark(tmp_path: Path) -> str:
+    """Which no other run of these tests on this machine has."""
+    return str(tmp_path)
+
+
 @pytest.mark.parametrize(("code", "number"), [(OBEDIENT, signal.SIGTERM), (STUBBORN, signal.SIGKILL)])
-def test_end_asks_first_and_kills_what_stays(code: str, number: signal.Signals) -> None:
-    with child(code, "/test/end") as started:
-        assert processes.end(reaping(started, "/test/end"), grace_s=0.3) == 1
+def test_end_asks_first_and_kills_what_stays(mark: str, code: str, number: signal.Signals) -> None:
+    with child(code, mark) as started:
+        assert processes.end(reaping(started, mark), grace_s=0.3) == 1
         assert started.wait() == -number
 
 
-def test_end_names_what_cannot_be_ended() -> None:
-    with child(STUBBORN, "/test/hangs") as started, pytest.raises(TimeoutError, match=str(started.pid)):
-        processes.end(reaping(started, "/test/hangs"), grace_s=60, limit_s=0.3)
+def test_end_asks_first_though_looking_took_longer_than_their_grace(mark: str) -> None:
+    with child(OBEDIENT, mark) as started:
+        find = reaping(started, mark)
+
+        def find_slowly() -> list[Process]:
+            found = find()
+            time.sleep(0.02)
+            return found
+
+        processes.end(find_slowly, grace_s=0.01)
+        assert started.wait() == -signal.SIGTERM
 
 
-def test_a_process_that_is_gone_reads_as_none() -> None:
-    with child(OBEDIENT, "/test/gone") as started:
+def test_end_names_what_cannot_be_ended(mark: str) -> None:
+    with child(STUBBORN, mark) as started, pytest.raises(TimeoutError, match=str(started.pid)):
+        processes.end(reaping(started, mark), grace_s=60, limit_s=0.3)
+
+
+def test_a_process_that_is_gone_reads_as_none(mark: str) -> None:
+    with child(OBEDIENT, mark) as started:
         read = processes.read(started.pid)
         assert read is not None
-        assert read.marks == ("/test/gone",)
+        assert read.marks == (mark,)
     assert processes.read(started.pid) is None
