@@ -56,8 +56,15 @@ processes.wait_for("child", lambda: Path({str(pid)!r}).exists() and Path({str(pi
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", starter], cwd=ROOT, check=False).returncode == -signal.SIGKILL
-    stat = Path(f"/proc/{pid.read_text()}/stat")
     deadline = time.monotonic() + 30
-    while stat.exists() and stat.read_text().rpartition(") ")[2][0] != "Z":
+    while runs(int(pid.read_text())):
         assert time.monotonic() < deadline, "the child outlived its starter"
         os.sched_yield()
+
+
+def runs(pid: int) -> bool:
+    """False of one that has ended, whether or not somebody has buried it: that may happen between any two looks."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
