@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -92,21 +93,32 @@ def ctrl_c() -> Iterator[None]:
 def test_an_interrupted_rehearsal_interrupts_its_child_and_waits_for_its_report(tmp_path: Path) -> None:
     written = tmp_path / "report"
     ready = tmp_path / "ready"
+    # Blocked, so that one that comes before it is waited for is not lost.
     child = (
-        "import pathlib, signal, sys\n"
-        "try:\n"
-        f"    pathlib.Path({str(ready)!r}).touch(); signal.pause()\n"
-        f"except KeyboardInterrupt: pathlib.Path({str(written)!r}).touch()\n"
+        "import pathlib, signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "signal.sigwait({signal.SIGINT})\n"
+        f"pathlib.Path({str(written)!r}).touch()\n"
     )
+    waits = threading.Event()
+
+    class Child(subprocess.Popen[bytes]):
+        """The child may be ready before its starter has a handle of it: then there is nobody to interrupt yet."""
+
+        def wait(self, timeout: float | None = None) -> int:
+            waits.set()
+            return super().wait(timeout)
 
     def interrupt_when_ready() -> None:
+        waits.wait()
         while not ready.exists():
             threading.Event().wait(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt_when_ready).start()
     with pytest.raises(KeyboardInterrupt):
-        run_child([sys.executable, "-c", child], os.environ)
+        run_child([sys.executable, "-c", child], os.environ, popen=Child)
     assert written.exists()
 
 
