@@ -1,5 +1,6 @@
-"""Removing what a deploy made, and nothing else: workload, node pools, their nodes, node classes, the rest, the namespace.
+"""Removing what a deploy made, and nothing else: workload, node pools, the rest, the namespace, node classes.
 
+Nodes take the longest, and go by themselves once their pool has gone: everything but their classes goes meanwhile.
 What carries our label is ours; nodes are ours through their pool. Each step looks anew at what is left, so that a run
 after an interruption goes on where the last one stopped.
 """
@@ -44,14 +45,13 @@ class Destruction:
         """
         pools = self._pools()
         try:
-            for phase in (Phase.WORKLOAD, Phase.PLATFORM, Phase.NODE_POOL):
+            for phase in (Phase.WORKLOAD, Phase.PLATFORM, Phase.NODE_POOL, Phase.POLICY):
                 self._remove(phase)
+            self._remove_namespaces()
             self._until_no_nodes(pools)
-            for phase in (Phase.NODE_CLASS, Phase.POLICY):
-                self._remove(phase)
+            self._remove(Phase.NODE_CLASS)
         except NotReady as stuck:
             raise NotReady(f"{stuck}\n{costs(self.remaining(pools), self.usd_per_hour)}") from stuck
-        self._remove_namespaces()
 
     def remaining(self, pools: set[str]) -> list[Mapping[str, Any]]:
         """What is still there and is paid for by the hour."""
