@@ -10,7 +10,7 @@ import pytest
 
 from serving import assembly
 from serving.assembly import Chatbot, assemble
-from serving.engine.clock import RealClock
+from serving.engine.clock import VirtualClock
 from serving.errors import Unavailable
 from serving.settings import Settings, load
 from tests.support import asgi
@@ -96,9 +96,9 @@ async def test_log_probabilities_are_those_of_the_chosen_tokens(chatbot: Chatbot
 
 
 async def test_a_cancelled_stream_frees_its_slot() -> None:
-    slow = _settings(runner={"profile": "trn1.2xlarge-mistral-7b", "positions": 512}, engine={"queue_length": 0})
-    clock = _ImpatientClock()
-    made = await assemble(slow, replica_id="r", sink=CountingSink(), clock=clock)
+    # An answer of 400 tokens takes twenty seconds here, so that none ends by itself.
+    slow = {"profile": "trn1.2xlarge-mistral-7b", "positions": 512, "start_up_s": 0}
+    made = await assemble(_settings(runner=slow, engine={"queue_length": 0}), replica_id="r", sink=CountingSink())
     try:
         client, model = _client(made), made.engine.spec.model_id
         streams = [
@@ -118,26 +118,13 @@ async def test_a_cancelled_stream_frees_its_slot() -> None:
         await made.close(drain_s=5)
 
 
-class _ImpatientClock:
-    """Real time, a hundred times faster."""
-
-    def __init__(self) -> None:
-        self._real = RealClock()
-
-    def now(self) -> float:
-        return self._real.now() * 100
-
-    def sleep_until(self, when_s: float) -> None:
-        self._real.sleep_until(when_s / 100)
-
-
 async def test_start_up_stages_of_the_runner_are_exported() -> None:
     sink = CountingSink()
     made = await assemble(
         _settings(runner={"profile": "trn1.2xlarge-mistral-7b", "positions": 512}),
         replica_id="r",
         sink=sink,
-        clock=_ImpatientClock(),
+        clock=VirtualClock(),
     )
     await made.close(drain_s=0)
     stages = {labels[0][1] for name, labels in sink.gauges if name == "startup_stage_seconds"}
