@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -208,7 +209,12 @@ def main(argv: Sequence[str]) -> int:
     """Run one command; a user's mistake is a sentence on stderr, never a traceback."""
     args = build_parser().parse_args(argv)
     try:
-        return int(args.handler(args))
+        code = int(args.handler(args))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough; the exit's own flush must not say it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except LoadtestError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -223,7 +223,9 @@ def test_a_run_that_nobody_reads_any_more_is_still_written(tmp_path: Path) -> No
         assert process.stdout is not None
         process.stdout.close()
         process.stdout = None
-        child.finish(process)
+        code, _, err = child.finish(process)
+    assert code == 141
+    assert "Traceback" not in err
     (folder,) = (tmp_path / "reports").iterdir()
     assert json.loads((folder / "report.json").read_text())["verdict"] == "pass"
 
