@@ -235,14 +235,18 @@ async def test_drain_that_takes_too_long_says_so_and_stop_fails_the_rest() -> No
         await runner.stands()
         assert not await engine.drain(0.0)
         stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
-        while not engine._stopping:  # the gate is opened later, or the answer may end before the engine does
-            await asyncio.sleep(0)
+        assert await asyncio.to_thread(has_been_told_to_stop, engine)  # an open gate would let the answer end first
         runner.open()
         await stopping
         _, finished = await read(generation)
         assert (finished.reason, finished.error) == (FinishReason.FAILED, STOPPED)
         assert finished.retry_after_s == UNAVAILABLE_RETRY_S
     assert runner.closed
+
+
+def has_been_told_to_stop(engine: Engine) -> bool:
+    with engine._work:
+        return engine._work.wait_for(lambda: engine._stopping, timeout=30)
 
 
 async def test_stop_leaves_a_step_that_hangs_behind_and_fails_its_stream() -> None:
