@@ -21,9 +21,12 @@ from tests.support.golden_process import golden
 from tests.support.load_profiles import profile
 
 
-def ask_all(url: str, count: int, **sending: Any) -> list[Answer]:
-    """One after the other, on one client."""
-    asked = profile(sending={"timeout_s": 2, "connect_timeout_s": 1} | sending)
+def ask_all(url: str, count: int, *, answer_tokens: int = 6, **sending: Any) -> list[Answer]:
+    """One after the other, on one client; nothing times out by itself, however slow the machine is."""
+    asked = profile(
+        sending={"timeout_s": 60, "connect_timeout_s": 60} | sending,
+        prompts={"words": 5, "answer_tokens": answer_tokens},
+    )
     client = ChatClient(Endpoint.parse(url), asked.sending, clock=time.monotonic)
     answers = []
     for number in range(count):
@@ -35,9 +38,10 @@ def ask_all(url: str, count: int, **sending: Any) -> list[Answer]:
 
 
 def test_every_class_of_failure_is_told_apart_exactly(tmp_path: Path) -> None:
-    kinds = ["ok", "429", "503", "500", "400", "no_finish", "no_done", "cut", "stream_error", "reset", "silent", "ok"]
+    kinds = ["ok", "429", "503", "500", "400", "no_finish", "no_done", "cut", "stream_error", "reset", "ok", "silent"]
     with golden(tmp_path, cycle=kinds) as server:
-        answers = ask_all(server.url, len(kinds), reuse_connections=False, timeout_s=0.6)
+        answers = ask_all(server.url, len(kinds) - 1, reuse_connections=False)
+        answers += ask_all(server.url, 1, timeout_s=0.6)
     assert [answer.outcome().value for answer in answers] == [golden_oracle.OUTCOME_OF_KIND[kind] for kind in kinds]
 
 
@@ -51,15 +55,16 @@ def test_tokens_and_text_are_exact_though_split_within_characters_and_events(tmp
 
 
 def test_instants_are_those_at_which_the_server_sent(tmp_path: Path) -> None:
-    with golden(tmp_path) as server:
-        answers = ask_all(server.url, 5)
+    gap_s = 0.1
+    with golden(tmp_path, itl_s=gap_s) as server:
+        answers = ask_all(server.url, 2)
     late = [
         received_s - sent_s
         for answer, truth in zip(answers, server.truths(), strict=True)
         for received_s, sent_s in zip(answer.token_s, truth.sent_s, strict=True)
     ]
     assert min(late) > 0  # nothing is received before it was sent
-    assert golden_oracle.percentile(late, 50) < 0.005
+    assert golden_oracle.percentile(late, 50) < gap_s / 2  # and not with the next one, even where a machine is busy
 
 
 def test_a_stale_connection_is_counted_and_the_request_sent_again_once_on_a_fresh_one(tmp_path: Path) -> None:
@@ -100,11 +105,12 @@ def test_retries_end_where_the_profile_ends_them(tmp_path: Path) -> None:
 
 def test_a_reader_who_leaves_is_cancelled_and_the_server_sees_it(tmp_path: Path) -> None:
     with golden(tmp_path, itl_s=0.05) as server:
-        (answer,) = ask_all(server.url, 1, cancel_share=1.0, cancel_after_tokens=2)
-        gevent.sleep(0.3)
+        (answer,) = ask_all(server.url, 1, answer_tokens=400, cancel_share=1.0, cancel_after_tokens=2)
+        while not server.truths():  # a request is written down at its end
+            gevent.sleep(0.01)
     assert answer.outcome() is Outcome.CANCELLED
     assert len(answer.token_s) == 2
-    assert len(server.truths()[0].sent_s) < 6
+    assert len(server.truths()[0].sent_s) < 400
 
 
 def test_nobody_at_the_address_is_a_connect_error_and_prepare_says_so(tmp_path: Path) -> None:
