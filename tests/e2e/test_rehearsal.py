@@ -15,6 +15,7 @@ import pytest
 
 from cluster.errors import Refused
 from cluster.rehearsal import build, control
+from cluster.rehearsal.lab import STOP_TIMEOUT_S
 from cluster.rehearsal.namespaces import refuse_without_namespaces
 from cluster.settings import from_environment
 from tests.support.traces import traces
@@ -75,10 +76,10 @@ def test_a_rehearsal_that_is_killed_leaves_nothing_that_runs_and_its_files_go_wi
         handle = os.pidfd_open(supervisor)
         rehearsal.kill()
     try:
-        assert select.select([handle], [], [], 60)[0], "the lab goes on without whoever started it"
+        assert select.select([handle], [], [], STOP_TIMEOUT_S)[0], "the lab goes on without whoever started it"
     finally:
         os.close(handle)
-    control.wait_until_free(60)  # by `unshare`, which has waited for the supervisor
+    control.wait_until_free(STOP_TIMEOUT_S)  # by `unshare`, which has waited for the supervisor
     assert {trace for trace in traces() - before if not trace.startswith("group ")} == set()
     subprocess.run([sys.executable, "-m", "cluster", "rehearsal", "down"], cwd=ROOT, check=True)
     assert traces() - before == frozenset()

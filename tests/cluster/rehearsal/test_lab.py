@@ -284,10 +284,10 @@ def test_a_lab_whose_first_state_cannot_be_made_leaves_nothing_open(
 
 
 class Wait:
-    """Looking again, for at most half a minute."""
+    """Looking again, for at most as long as a lab may take to end."""
 
     def __enter__(self) -> Wait:
-        self._deadline = time.monotonic() + 30
+        self._deadline = time.monotonic() + lab_module.STOP_TIMEOUT_S
         return self
 
     def __exit__(self, *_: object) -> None:

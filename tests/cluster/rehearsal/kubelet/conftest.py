@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -67,10 +68,15 @@ class Cluster:
         """As it is now."""
         return self.api.get(PODS, name, "default")
 
-    def until(self, name: str, holds: Callable[[Object], bool]) -> Object:
-        """The pod, as soon as that holds of it."""
+    def until(
+        self, name: str, holds: Callable[[Object], bool], *, once_watched: Callable[[], None] = lambda: None
+    ) -> Object:
+        """The pod, as soon as that holds of it; what is set off by `once_watched` is seen however short it lasts."""
         deadline = time.monotonic() + PATIENCE_S
-        for pods in Collection(self.api, PODS, "default", fields=f"metadata.name={name}").follow():
+        states = Collection(self.api, PODS, "default", fields=f"metadata.name={name}").follow()
+        first = next(states)
+        once_watched()
+        for pods in itertools.chain([first], states):
             if pods and holds(pods[0]):
                 return pods[0]
             assert time.monotonic() < deadline, f"{name} is {pods[0].get('status') if pods else 'not there'}"
