@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import secrets
 import shutil
-import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from cluster.errors import ClusterError
+from cluster.ports import free
 from cluster.rehearsal import kubeconfig
 from cluster.rehearsal.build import Built
 from cluster.rehearsal.certificates import Authority, Pair, service_account_key
@@ -24,7 +21,6 @@ from cluster.rehearsal.processes import Processes
 API_SERVER = "kube-apiserver"
 SERVICE_ADDRESSES = "10.96.0.0/16"
 KUBERNETES_SERVICE = "10.96.0.1"  # the first of them, where pods look for the API server
-_PORTS = range(20000, 32768)  # below Linux's ephemeral ones
 _IN_CLUSTER = "kubernetes.default.svc"
 _SERVER_HOSTS = ("localhost", "kubernetes", "kubernetes.default", _IN_CLUSTER, f"{_IN_CLUSTER}.cluster.local")
 
@@ -44,16 +40,8 @@ class Ports:
 
     @classmethod
     def free(cls, address: str) -> Ports:
-        """Ports that nobody listens on, and that the kernel gives to no outgoing connection before we do."""
-        with contextlib.ExitStack() as held:
-            found: list[int] = []
-            for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
-                with contextlib.suppress(OSError):
-                    held.enter_context(socket.create_server((address, port)))
-                    found.append(port)
-                if len(found) == len(dataclasses.fields(cls)):
-                    return cls(*found)
-        raise ClusterError(f"No five ports of {_PORTS[0]} to {_PORTS[-1]} are free on {address}.")
+        """Ports that nobody has, nor will before we do. Raises ClusterError where there are too few."""
+        return cls(*free(len(dataclasses.fields(cls)), address))
 
 
 class ControlPlane:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.local_deployment import LocalDeployment, free_port
+from tests.e2e.local_deployment import LocalDeployment
+from tests.support.ports import free_port
 
 pytest.importorskip("ray", reason="Ray is not installed")
 

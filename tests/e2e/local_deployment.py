@@ -104,11 +104,6 @@ class LocalDeployment:
         return sum(map(float, values)) if values else None
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
-
-
 def marked_pids(cache_home: Path) -> list[int]:
     """Processes that a deployment in this folder has started, found without the product's code."""
     mark = f"CHATBOT_LOCAL_RUN={cache_home}".encode()

@@ -15,8 +15,9 @@ import httpx2
 import openai
 import pytest
 
-from tests.e2e.local_deployment import LocalDeployment, free_port
+from tests.e2e.local_deployment import LocalDeployment
 from tests.e2e.streams import stream
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -8,8 +8,9 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e.local_deployment import LocalDeployment, free_port
+from tests.e2e.local_deployment import LocalDeployment
 from tests.support.neuron_settings import NEURON, checkpoint
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.ray
 USER: Any = [{"role": "user", "content": "Hi"}]

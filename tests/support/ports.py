@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+from cluster import ports
 
 
 def free_port() -> int:
-    """One on loopback that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """One that nobody listens on now, nor is given by the kernel to anybody else before the server has it."""
+    return ports.free(1)[0]

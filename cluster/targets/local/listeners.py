@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 import struct
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster import ports
 from cluster.targets.local import processes
 from cluster.targets.local.processes import Process
 
@@ -65,12 +64,8 @@ def opened_by(some: Sequence[Process]) -> list[tuple[Listener, Process]]:
 
 
 def free_ports(names: Sequence[str]) -> Mapping[str, int]:
-    """A port for each name that is free on every address; all are held until the last is known, so no two are one."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in names]
-        for one in sockets:
-            one.bind(("", 0))
-        return {name: int(one.getsockname()[1]) for name, one in zip(names, sockets, strict=True)}
+    """A port for each name that is free on every address, and stays so: Ray's workers, too, take any that is ephemeral."""
+    return dict(zip(names, ports.free(len(names)), strict=True))
 
 
 def _listener(row: Sequence[str]) -> Listener:
