@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ class Outcome:
         return self.status == 200 and not (self.done or self.error_event or self.broken)
 
 
-async def stream(http: httpx.AsyncClient, model: str, **fields: Any) -> Outcome:
-    """One streamed chat, to its end."""
+async def stream(http: httpx.AsyncClient, model: str, *, begun: asyncio.Event | None = None, **fields: Any) -> Outcome:
+    """One streamed chat, to its end; `begun` is set when its first piece is there."""
     body = {"model": model, "messages": [{"role": "user", "content": "Tell me."}], "stream": True, **fields}
     seen: dict[str, Any] = {"status": None}
     try:
@@ -55,6 +56,8 @@ async def stream(http: httpx.AsyncClient, model: str, **fields: Any) -> Outcome:
             async for event in _events(response):
                 seen["done"] = seen.get("done", False) or event is None
                 seen["tokens"] = seen.get("tokens", 0) + (event is not None and bool(event.get("choices")))
+                if begun is not None and seen["tokens"]:
+                    begun.set()
                 seen["error_event"] = seen.get("error_event", False) or (event is not None and "error" in event)
     except httpx.HTTPError:
         return Outcome(**seen, broken=True)

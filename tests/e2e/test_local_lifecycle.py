@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -18,6 +19,7 @@ from tests.e2e.local_deployment import LocalDeployment, alive, interrupt, listen
 pytestmark = pytest.mark.ray
 
 EXPORTED_WITHIN_S = 60.0  # Ray's workers tell its exporter every 10 s
+MISSED_WITHIN_S = 60.0  # Ray's workers look after their raylet now and then, and serve until they miss it
 GAUGES_FORGOTTEN_AFTER_S = 35.0  # what is told once only: after two of those, and one for the telling
 
 
@@ -71,12 +73,12 @@ def test_what_a_chat_counts_arrives_at_the_address_that_status_tells(own_folder:
     assert by_port[urlsplit(told).port]["loopback"]
 
     deadline_s = time.monotonic() + EXPORTED_WITHIN_S
-    while not (tokens := own_folder.exported("ray_chatbot_generation_tokens_total")):
-        assert time.monotonic() < deadline_s, f"{told} never told of a token"
+    # The deploy's chat and ours, not the first of their tokens: the exporter may be told in the midst of an answer.
+    while (own_folder.exported("ray_chatbot_request_success_total") or 0) < 2:
+        assert time.monotonic() < deadline_s, f"{told} never told of two answers"
         time.sleep(1)
-    assert tokens > 1
+    assert (own_folder.exported("ray_chatbot_generation_tokens_total") or 0) > 1
     assert (own_folder.exported("ray_chatbot_step_time_seconds_count") or 0) > 1
-    assert (own_folder.exported("ray_chatbot_request_success_total") or 0) >= 1
     time.sleep(GAUGES_FORGOTTEN_AFTER_S)
     assert own_folder.exported("ray_chatbot_num_slots") == 8  # set once, when the replica started
 
@@ -111,10 +113,10 @@ def test_an_interrupted_deploy_removes_what_it_began(own_folder: LocalDeployment
 def test_destroy_finds_what_a_killed_head_left_behind(own_folder: LocalDeployment) -> None:
     assert own_folder.deploy().returncode == 0
     family = own_folder.family()
-    for process in own_folder.status()["facts"]["processes"]:
-        if re.search(r"ray\.scripts|raylet|gcs_server", process["title"]):
-            os.kill(process["pid"], signal.SIGKILL)
-    assert not own_folder.status()["healthy"]
+    kill(own_folder, r"ray\.scripts|raylet|gcs_server")
+    deadline_s = time.monotonic() + MISSED_WITHIN_S
+    while own_folder.status()["healthy"]:
+        assert time.monotonic() < deadline_s, "it is called healthy without its head"
     assert own_folder.destroy().returncode == 0
     assert alive(family) == []
     assert marked_pids(own_folder.cache_home) == []
@@ -122,12 +124,18 @@ def test_destroy_finds_what_a_killed_head_left_behind(own_folder: LocalDeploymen
     assert not listens(own_folder.port)
 
 
+def kill(deployment: LocalDeployment, titles: str) -> None:
+    """Every process of it with such a title; Ray may end one for the sake of another that we have killed."""
+    for process in deployment.status()["facts"]["processes"]:
+        if re.search(titles, process["title"]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process["pid"], signal.SIGKILL)
+
+
 @pytest.mark.slow
 def test_deploy_mends_a_front_door_that_was_killed(own_folder: LocalDeployment) -> None:
     assert own_folder.deploy().returncode == 0
-    for process in own_folder.status()["facts"]["processes"]:
-        if re.search(r"HAProxyManager|bin/haproxy", process["title"]):
-            os.kill(process["pid"], signal.SIGKILL)
+    kill(own_folder, r"HAProxyManager|bin/haproxy")
     mended = own_folder.deploy()
     assert mended.returncode == 0, mended.stderr
     assert "Removing" not in mended.stderr  # Serve replaces it while deploy waits

@@ -16,6 +16,7 @@ from tests.e2e.streams import Outcome, stream
 
 pytestmark = pytest.mark.ray
 
+BEGIN_S = 60.0
 RESTART_S = 60.0
 
 
@@ -24,7 +25,8 @@ async def test_64_clients_get_whole_answers_or_proper_refusals(two_replicas: Loc
     limits = httpx.Limits(max_connections=64)
     async with httpx.AsyncClient(base_url=two_replicas.base_url, timeout=60, limits=limits) as http:
         outcomes = await asyncio.gather(
-            *(stream(http, model, max_tokens=40, ignore_eos=True, seed=client) for client in range(64))
+            # Long enough that the last of them have asked before the first have theirs: somebody has to be refused.
+            *(stream(http, model, max_tokens=100, ignore_eos=True, seed=client) for client in range(64))
         )
     wrong = [outcome for outcome in outcomes if not (outcome.complete or outcome.refused_properly)]
     assert wrong == []
@@ -36,13 +38,14 @@ async def test_64_clients_get_whole_answers_or_proper_refusals(two_replicas: Loc
 
 async def test_a_killed_replica_ends_its_streams_and_is_replaced(two_replicas: LocalDeployment) -> None:
     model = two_replicas.model()
+    victim = two_replicas.replicas()[0]  # asked beforehand: that may take as long as the streams
     async with httpx.AsyncClient(base_url=two_replicas.base_url, timeout=60) as http:
+        begun = [asyncio.Event() for _ in range(8)]
         streams = [
-            asyncio.create_task(stream(http, model, max_tokens=400, ignore_eos=True, seed=client))
-            for client in range(8)
+            asyncio.create_task(stream(http, model, begun=event, max_tokens=400, ignore_eos=True, seed=client))
+            for client, event in enumerate(begun)
         ]
-        await asyncio.sleep(2)  # 100 tokens into 400
-        victim = two_replicas.replicas()[0]
+        await asyncio.wait_for(asyncio.gather(*(event.wait() for event in begun)), BEGIN_S)
         os.kill(victim["pid"], signal.SIGKILL)
         outcomes = await asyncio.gather(*streams)
         died = [outcome for outcome in outcomes if outcome.replica == victim["id"]]
