@@ -38,15 +38,15 @@ def test_stop_keeps_what_has_arrived_and_cancels_at_the_server(chat: ChatPage) -
     expect(chat.note).to_have_text("Stopped.")
     expect(chat.answer).to_have_text("One two")
     expect(chat.message).to_be_focused()
-    assert chat.api.calls[0].left.wait(timeout=5)
+    assert chat.api.calls[0].left.wait(timeout=30)
 
 
 def test_escape_stops_before_the_first_token_and_the_turn_is_not_sent_again(chat: ChatPage) -> None:
     chat.api.answer_with(Raw(": heartbeat\n\n"), Hold(), End())
-    chat.ask("First")
+    with chat.page.expect_response("**/chat/completions"):  # before it, the script would be left for the second turn
+        chat.ask("First")
     expect(chat.button("Stop")).to_be_visible()
     expect(chat.page.locator("#status")).to_have_text("Answering…")
-    chat.page.wait_for_function("performance.getEntriesByType('resource').length > 0")
     chat.page.keyboard.press("Escape")
     expect(chat.note).to_have_text("Stopped before the answer began.")
     chat.ask("Second")
@@ -125,7 +125,7 @@ def test_new_chat_stops_the_answer_and_begins_empty(chat: ChatPage) -> None:
     expect(chat.answer).to_have_text("Old")
     chat.button("New chat").click()
     expect(chat.page.locator("#empty")).to_be_visible()
-    assert chat.api.calls[0].left.wait(timeout=5)
+    assert chat.api.calls[0].left.wait(timeout=30)
     chat.ask("Second")
     expect(chat.page.locator(".answer .text")).to_have_text(["An answer."])
     assert roles(chat) == ["user"]

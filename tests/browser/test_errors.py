@@ -56,7 +56,7 @@ def test_an_error_event_ends_the_answer_and_keeps_what_was_there(event: str, tex
     chat.ask("Hello")
     expect(chat.note).to_have_text(f"The server failed while answering. {text}")
     expect(chat.answer).to_have_text("Half an")
-    assert chat.api.calls[0].left.wait(timeout=5)
+    assert chat.api.calls[0].left.wait(timeout=30)
 
 
 def test_a_broken_connection_is_named_and_the_part_is_kept(chat: ChatPage) -> None:

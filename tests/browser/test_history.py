@@ -27,7 +27,7 @@ def test_a_reload_in_the_middle_keeps_the_part_and_stops_the_server(chat: ChatPa
     chat.page.reload()
     expect(chat.answer).to_have_text("Half an")
     expect(chat.note).to_have_text("Stopped.")
-    assert chat.api.calls[0].left.wait(timeout=5)
+    assert chat.api.calls[0].left.wait(timeout=30)
     expect(chat.button("Send")).to_be_visible()
 
 
@@ -52,6 +52,8 @@ def test_a_conversation_beyond_the_limit_says_what_will_be_lost(chat: ChatPage) 
     store(chat, [long_answer])
     chat.page.reload()
     chat.ask("And now?")
+    expect(chat.answer).to_have_text("An answer.")
+    expect(chat.button("Send")).to_be_visible()  # the page has saved its turns for the last time
     expect(chat.page.locator("#notice")).to_have_text("")
     store(chat, [long_answer, long_answer])
     chat.page.reload()

@@ -66,7 +66,7 @@ def test_a_stopped_answer_leaves_the_only_slot_to_the_next(chat: ChatPage, chatb
     expect(chat.note).to_have_text("Stopped.")
     chat.ask("Once more")
     expect(chat.page.locator(".turn")).to_have_count(2)
-    expect(chat.answer).to_contain_text("This answer comes from a simulated", timeout=10_000)
+    expect(chat.answer).to_contain_text("This answer comes from a simulated")
 
 
 def test_a_conversation_too_long_for_the_model_says_what_to_do(chat: ChatPage) -> None:

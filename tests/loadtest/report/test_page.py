@@ -76,7 +76,7 @@ def test_ticks_are_round_and_reach_the_data(most: float, last: float) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_real_browser_shows_it_without_a_complaint(tmp_path: Path, scheme: Any) -> None:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     path = tmp_path / "report.html"
     path.write_text(page.render(build(runs.verified(), verify=True)), "utf-8")
@@ -90,7 +90,7 @@ def test_a_real_browser_shows_it_without_a_complaint(tmp_path: Path, scheme: Any
         box = shown.locator(".panel svg").first.bounding_box()
         assert box is not None
         shown.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        assert shown.locator('output[data-series="samples.replicas_running"]').inner_text() == "2"
+        expect(shown.locator('output[data-series="samples.replicas_running"]')).to_have_text("2")
         assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         browser.close()
     assert complaints == []
