@@ -39,13 +39,14 @@ class Server:
 
     def __init__(self, address: str, zone: Callable[[], Zone], port: int = PORT) -> None:
         """Listens from now on. Raises OSError where the port is taken."""
-        self._udp = _Udp((address, port), zone)
-        self._tcp = _Tcp((address, self.port), zone)
+        # TCP first: where any port will do, one that is free for TCP is as good as surely free for UDP, and not vice versa.
+        self._tcp = _Tcp((address, port), zone)
+        self._udp = _Udp((address, self.port), zone)
 
     @property
     def port(self) -> int:
         """The one that was asked for, or the free one that 0 stands for."""
-        return int(self._udp.server_address[1])
+        return int(self._tcp.server_address[1])
 
     def start(self) -> None:
         """Answer from now on."""
