@@ -25,6 +25,8 @@ pytestmark = pytest.mark.slow  # each test is a process or three
 
 ROOT = Path(__file__).parents[2]
 QUICK_SERVE = {"up_s": 1.0, "start_s": 0.5, "ready_s": 0.5, "down_s": 0.5, "drain_s": 0.5}
+# For what is done to a run before it ends.
+LONGER = [{"name": "only", "duration_s": 6, "rate": {"shape": "constant", "per_s": 5}}]
 
 
 def write(tmp_path: Path, **fields: Any) -> Path:
@@ -137,7 +139,7 @@ def watch(tmp_path: Path, *arguments: str, timeout_s: int = 6) -> tuple[int, dic
 def test_a_deployment_is_watched_until_its_first_replica_has_answered_one_question(tmp_path: Path) -> None:
     with golden(tmp_path, serve=QUICK_SERVE) as server:
         code, document = watch(tmp_path, "--base-url", server.url, "--dashboard-url", server.url)
-        asked = len(server.truths())
+    asked = len(server.truths())  # when the server has ended: it writes a question down after it has answered
     assert (code, document["verdict"], document["mode"], asked) == (0, "pass", "watch", 1)
     reached = [stage["name"] for stage in document["scale_out"][0]["stages"] if stage["status"] == "reached"]
     assert reached == ["load-applied", "serve-target-raised", "replica-started", "replica-running", "first-token"]
@@ -170,7 +172,7 @@ def test_a_client_that_was_stopped_for_a_while_voids_its_run_with_3(tmp_path: Pa
     limits = {"schedule_lag_p99_s": 0.5, "loop_lag_p99_s": 5, "cpu_share_p95": 1}
     with golden(tmp_path) as server:
         process = start(
-            "run", write(tmp_path, client_limits=limits), "--base-url", server.url, "--reports", tmp_path / "reports", "-o", "json",
+            "run", write(tmp_path, client_limits=limits, stages=LONGER), "--base-url", server.url, "--reports", tmp_path / "reports", "-o", "json",
             tmp_path=tmp_path,
         )  # fmt: skip
         _await_requests(server, 3)
@@ -204,8 +206,9 @@ def test_a_report_that_cannot_be_written_any_more_is_still_printed(tmp_path: Pat
     reports = tmp_path / "reports"
     with golden(tmp_path) as server:
         process = start(
-            "run", write(tmp_path), "--base-url", server.url, "--reports", reports, "-o", "json", tmp_path=tmp_path
-        )
+            "run", write(tmp_path, stages=LONGER), "--base-url", server.url, "--reports", reports, "-o", "json",
+            tmp_path=tmp_path,
+        )  # fmt: skip
         _await_requests(server, 1)
         reports.rmdir()
         reports.touch()
