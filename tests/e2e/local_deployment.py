@@ -78,7 +78,7 @@ class LocalDeployment:
         return [replica for replica in self.status()["facts"]["replicas"] if replica["state"] == "RUNNING"]
 
     def model(self) -> str:
-        return str(httpx.get(f"{self.base_url}/v1/models", timeout=10).json()["data"][0]["id"])
+        return str(httpx.get(f"{self.base_url}/v1/models", timeout=60).json()["data"][0]["id"])
 
     def family(self) -> set[tuple[int, int]]:
         """Every process that `status` knows, and every marked one: pid and time of start."""
@@ -99,7 +99,7 @@ class LocalDeployment:
 
     def exported(self, name: str) -> float | None:
         """The sum of what Ray's exporter says of a metric; None while it says nothing."""
-        text = httpx.get(self.status()["facts"]["metrics"], timeout=10).text
+        text = httpx.get(self.status()["facts"]["metrics"], timeout=60).text
         values = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
         return sum(map(float, values)) if values else None
 

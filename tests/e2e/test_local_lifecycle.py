@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.local_deployment import LocalDeployment, alive, interrupt, listens, marked_pids
+from tests.e2e.local_deployment import LIMIT_S, LocalDeployment, alive, interrupt, listens, marked_pids
 
 pytestmark = pytest.mark.ray
 
@@ -103,7 +103,7 @@ def test_an_interrupted_deploy_removes_what_it_began(own_folder: LocalDeployment
     assert family
     interrupt(deploying)
     interrupt(deploying)  # an impatient second one must not stop the removal
-    assert deploying.wait(timeout=60) == 130
+    assert deploying.wait(timeout=LIMIT_S) == 130
     deploying.stderr.close()
     assert alive(family) == []
     assert marked_pids(own_folder.cache_home) == []

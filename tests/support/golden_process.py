@@ -46,5 +46,5 @@ def golden(folder: Path, **plan: Any) -> Iterator[GoldenProcess]:
         yield GoldenProcess(int(process.stdout.readline()), log)
     finally:
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         process.stdout.close()

@@ -88,4 +88,4 @@ def test_an_event_that_nobody_thought_of_is_lost_and_the_next_one_is_not() -> No
     recorder.start()
     for message in ("odd", "even"):
         recorder.tell_soon(pod(), Told("Warning", "Failed", message))
-    assert created.get(timeout=10)["message"] == "even"
+    assert created.get(timeout=60)["message"] == "even"

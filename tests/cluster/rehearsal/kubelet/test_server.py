@@ -36,7 +36,7 @@ class Client:
         self._port, self._trust = port, trust
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str]:
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._trust, timeout=10)
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._trust, timeout=60)
         with contextlib.closing(connection):
             connection.request(method, path)
             answer = connection.getresponse()
