@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,27 +133,40 @@ class Patience:
 
 
 def until_ready(api: Api, resource: Resource, key: Key, patience: Patience) -> None:
-    """Return when the object is ready.
+    """Return when the object is ready. Raises as `until_all_ready`."""
+    alone = Collection(api, resource, key.namespace, fields=f"metadata.name={key.name}")
+    until_all_ready(alone, [key], patience)
 
-    Raises NotReady with what it waits for: after `timeout_s`, at once where waiting is hopeless or it is gone.
+
+def until_all_ready(collection: Collection, keys: Sequence[Key], patience: Patience) -> None:
+    """Return when these objects of the collection are ready.
+
+    Raises NotReady with what it waits for: after `timeout_s`, at once where waiting for one is hopeless or it is gone.
     """
     deadline = patience.now() + patience.timeout_s
     told, tell_again_at = "", 0.0
-    for items in Collection(api, resource, key.namespace, fields=f"metadata.name={key.name}").follow():
-        if not items:
-            raise NotReady(f"{key} was deleted while we waited for it.")
-        state = readiness({"kind": key.kind, **items[0]})
+    for items in collection.follow():
+        states = _states(keys, items)
+        key, state = min(states, key=lambda found: (not found[1].hopeless, found[1].ready))
         if state.ready:
             return
         if state.hopeless or patience.now() >= deadline:
             waited = "" if state.hopeless else f" after {patience.timeout_s:.0f} s"
             raise NotReady(f"{key} is not ready{waited}: {state.reason}")
-        if patience.why is None and state.reason != told:
-            told = state.reason
-            patience.tell(f"{key}: {told}")
+        if patience.why is None and f"{key}: {state.reason}" != told:
+            told = f"{key}: {state.reason}"
+            patience.tell(told)
         elif patience.why is not None and patience.now() >= tell_again_at:
             tell_again_at = patience.now() + NEWS_S
             patience.tell(patience.why())
+
+
+def _states(keys: Sequence[Key], items: Sequence[Object]) -> list[tuple[Key, State]]:
+    found = {text(dig(item, "metadata", "name")): item for item in items}
+    for key in keys:
+        if key.name not in found:
+            raise NotReady(f"{key} was deleted while we waited for it.")
+    return [(key, readiness({"kind": key.kind, **found[key.name]})) for key in keys]
 
 
 def until_gone(collection: Collection, what: str, patience: Patience) -> None:

@@ -1,4 +1,4 @@
-"""Why a Ray pod is not ready: without a node, pulling, crashing, starting."""
+"""Why a pod, Ray's most of all, is not ready: without a node, pulling, crashing, starting."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def explain_pod(snapshot: Snapshot, pod: Object, *, head_ready: bool = True) -> 
 
 
 def pod_title(pod: Object) -> str:
-    """Head pod or Worker pod."""
-    return "Head pod" if Manifest(pod).labels.get("ray.io/node-type") == "head" else "Worker pod"
+    """Head pod or Worker pod; Pod where it is none of Ray's."""
+    return {"head": "Head pod", "": "Pod"}.get(Manifest(pod).labels.get("ray.io/node-type", ""), "Worker pod")
 
 
 def is_ready(pod: Object) -> bool:
@@ -199,6 +199,8 @@ def _readiness(snapshot: Snapshot, pod: Object, what: str) -> Branch:
     if pod_title(pod) == "Worker pod":
         # KubeRay's probe asks Serve's proxy, which stands on nodes with a replica only: not ready is no fault by itself.
         return Branch(f"{what} runs; it gets ready with its first Serve replica")
+    if pod_title(pod) == "Pod":
+        return Branch(f"{what} is not ready")
     if snapshot.seconds_since(since) < START_S:
         return waiting(what, "starts Ray", "Wait; a head takes about half a minute.", since)
     said = f": {told(probe)}" if probe else ""

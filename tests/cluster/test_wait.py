@@ -1,10 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
-from cluster.wait import READY, State, readiness
+from cluster.client import Collection
+from cluster.errors import NotReady
+from cluster.objects import Key
+from cluster.wait import READY, Patience, State, readiness, until_all_ready
 
 
 def value(kind: str, *, generation: int = 2, spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
@@ -62,6 +66,53 @@ def test_a_job_that_failed_is_hopeless() -> None:
     assert readiness(value("Job", conditions=[failed])) == State(
         ready=False, reason="BackoffLimitExceeded: Job has reached the limit", hopeless=True
     )
+
+
+class Looks:
+    """A collection that is followed for as many looks as are given."""
+
+    def __init__(self, *looks: list[dict[str, Any]]) -> None:
+        self.looks = looks
+
+    def follow(self) -> Iterator[list[dict[str, Any]]]:
+        yield from self.looks
+
+
+def job(name: str, *conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"active": 1, "conditions": list(conditions)}}
+
+
+def wait_for_jobs(*looks: list[dict[str, Any]], timeout_s: float = 60) -> list[str]:
+    told: list[str] = []
+    keys = [Key("batch", "Job", "there", name) for name in ("master", "worker")]
+    until_all_ready(cast(Collection, Looks(*looks)), keys, Patience(timeout_s, told.append, now=lambda: 0.0))
+    return told
+
+
+def test_objects_are_waited_for_together_and_what_is_left_is_told() -> None:
+    complete = condition("Complete", "True")
+    told = wait_for_jobs(
+        [job("worker"), job("master"), job("theirs")],
+        [job("worker"), job("master", complete), job("theirs")],
+        [job("worker", complete), job("master", complete), job("theirs")],
+    )
+    assert told == [f"Job there/{name}: 1 pods at work, 0 done" for name in ("master", "worker")]
+
+
+def test_one_that_failed_ends_the_wait_for_all() -> None:
+    failed = condition("Failed", "True", reason="BackoffLimitExceeded", message="it has reached it")
+    with pytest.raises(NotReady, match="Job there/worker is not ready: BackoffLimitExceeded: it has reached it"):
+        wait_for_jobs([job("worker", failed), job("master")])
+
+
+def test_one_that_goes_ends_the_wait_for_all() -> None:
+    with pytest.raises(NotReady, match="Job there/worker was deleted while we waited for it"):
+        wait_for_jobs([job("worker"), job("master")], [job("master")])
+
+
+def test_a_wait_ends_with_what_is_left_when_its_time_is_over() -> None:
+    with pytest.raises(NotReady, match="Job there/worker is not ready after 0 s: 1 pods at work, 0 done"):
+        wait_for_jobs([job("worker"), job("master", condition("Complete", "True"))], timeout_s=0)
 
 
 @pytest.mark.parametrize("reason", ["InitializingTimeout", "ValidationFailed"])

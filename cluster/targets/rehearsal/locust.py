@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from cluster import kustomize
+from cluster.client import Collection
 from cluster.errors import ClusterError, NotReady
-from cluster.objects import Manifest
+from cluster.explain.pods import explain_pod
+from cluster.explain.snapshot import gather
+from cluster.objects import Manifest, dig
 from cluster.observe import Stage
-from cluster.wait import Patience, until_ready
+from cluster.wait import Patience, until_all_ready
 
 MASTER = "locust-master"
 TIMEOUT_S = 180.0
@@ -27,13 +31,15 @@ class LocustJobs:
     tell: Callable[[str], None]
 
     def run(self) -> list[str]:
-        """Locust's own table of totals. Raises NotReady with the master's last words where a Job fails or does not end."""
+        """Locust's own table of totals.
+
+        Raises NotReady where a Job fails or does not end, with what its pods do and the master's last words.
+        """
         failure: ClusterError | None = None
         try:
             for manifest in self.manifests:
                 self._apply(manifest)
-            for job in (manifest for manifest in self.manifests if manifest.kind == "Job"):
-                self._await(job)
+            self._await([manifest for manifest in self.manifests if manifest.kind == "Job"])
             return totals(self._log())
         except ClusterError as error:
             failure = error
@@ -45,16 +51,31 @@ class LocustJobs:
         resource = self.stage.resource(manifest.api_version, manifest.kind)
         self.stage.api.apply(self.stage.body(manifest, None), resource)
 
-    def _await(self, job: Manifest) -> None:
+    def _await(self, jobs: Sequence[Manifest]) -> None:
+        """Whichever fails: a master waits for its workers however they end."""
+        resource = self.stage.resource(jobs[0].api_version, jobs[0].kind)
+        together = Collection(self.stage.api, resource, jobs[0].namespace)
         try:
-            resource = self.stage.resource(job.api_version, job.kind)
-            until_ready(self.stage.api, resource, job.key, Patience(TIMEOUT_S, self.tell))
+            until_all_ready(together, [job.key for job in jobs], Patience(TIMEOUT_S, self.tell))
         except NotReady as error:
-            raise NotReady("\n".join([str(error), *self._log().splitlines()[-5:]])) from error
+            raise NotReady("\n".join([str(error), *self._pods(), *self._log().splitlines()[-5:]])) from error
+
+    def _pods(self) -> list[str]:
+        """What each of those that have not done their work is doing."""
+        try:
+            snapshot = gather(self.stage.api, self._namespace, datetime.now(timezone.utc))
+        except ClusterError as error:
+            return [f"Their pods cannot be looked at: {error}"]
+        pods = [pod for pod in snapshot.all("Pod") if Manifest(pod).namespace == self._namespace]
+        left = [pod for pod in pods if dig(pod, "status", "phase") != "Succeeded"]
+        return [line for pod in left for line in explain_pod(snapshot, pod).lines()]
+
+    @property
+    def _namespace(self) -> str:
+        return next(manifest.namespace for manifest in self.manifests if manifest.kind == "Job")
 
     def _log(self) -> str:
-        namespace = next(manifest.namespace for manifest in self.manifests if manifest.kind == "Job")
-        command = [kustomize.kubectl(), "-n", namespace, "logs", f"job/{MASTER}", f"--tail={_LOG_LINES}"]
+        command = [kustomize.kubectl(), "-n", self._namespace, "logs", f"job/{MASTER}", f"--tail={_LOG_LINES}"]
         done = subprocess.run(command, env=dict(self.environment), capture_output=True, text=True, check=False)
         return done.stdout or f"kubectl logs: {done.stderr.strip()}"
 

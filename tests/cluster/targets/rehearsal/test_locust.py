@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import pytest
 
+from cluster import kustomize
+from cluster.client import Api, Collection
 from cluster.errors import ClusterError, NotReady
 from cluster.objects import Manifest
 from cluster.observe import Stage
+from cluster.rehearsal.control_plane import ControlPlane
+from cluster.rehearsal.kubelet.api import PODS
+from cluster.targets import rehearsal
 from cluster.targets.rehearsal.locust import LocustJobs, totals
 
 STATISTICS = """\
@@ -53,3 +59,27 @@ def test_why_the_jobs_failed_is_said_though_they_cannot_be_deleted_either() -> N
         "the API server serves no Job",
         "Nor could the Jobs be deleted: the API server does not answer",
     ]
+
+
+@pytest.mark.cluster
+def test_a_worker_that_dies_ends_the_jobs_and_what_their_pods_do_is_said(api: Api, control_plane: ControlPlane) -> None:
+    def kill_a_worker(told: str) -> None:
+        if "1 pods at work" in told:
+            killed = {"name": "locust", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+            status = {"phase": "Failed", "containerStatuses": [killed]}
+            path = f"{PODS.path(worker(), 'chatbot-loadtest')}/status"
+            api.transport.ask("patch", path, body={"status": status}, content_type="application/merge-patch+json")
+
+    def worker() -> str:
+        labels = "app.kubernetes.io/name=locust-worker"
+        looks = Collection(api, PODS, "chatbot-loadtest", labels=labels).follow()
+        return Manifest(next(pods for pods in looks if pods)[0]).name
+
+    manifests = kustomize.build(rehearsal.CLUSTERS / rehearsal.NAME / "loadtest").fill(rehearsal.VARIABLES)
+    environment = {"KUBECONFIG": str(control_plane.admin_kubeconfig)}
+    with pytest.raises(NotReady) as raised:
+        LocustJobs(Stage(api, "rehearsal"), manifests, environment, kill_a_worker).run()
+    said = str(raised.value)
+    assert said.startswith("Job chatbot-loadtest/locust-worker is not ready: BackoffLimitExceeded")
+    assert re.search("! Pod locust-worker-.* was killed for lack of memory in container locust", said)
+    assert re.search("! Pod locust-master-.* has no node: no node pool gives nodes with type=karpenter", said)
