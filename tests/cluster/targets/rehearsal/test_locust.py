@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -76,7 +77,10 @@ def test_a_worker_that_dies_ends_the_jobs_and_what_their_pods_do_is_said(api: Ap
         return Manifest(next(pods for pods in looks if pods)[0]).name
 
     manifests = kustomize.build(rehearsal.CLUSTERS / rehearsal.NAME / "loadtest").fill(rehearsal.VARIABLES)
-    environment = {"KUBECONFIG": str(control_plane.admin_kubeconfig)}
+    environment = {
+        "KUBECONFIG": str(control_plane.admin_kubeconfig),
+        "HOME": str(tmp_path),
+    }  # kubectl has a cache there
     with pytest.raises(NotReady) as raised:
         LocustJobs(Stage(api, "rehearsal"), manifests, environment, kill_a_worker).run()
     said = str(raised.value)
