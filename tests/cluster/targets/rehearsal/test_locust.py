@@ -63,7 +63,9 @@ def test_why_the_jobs_failed_is_said_though_they_cannot_be_deleted_either() -> N
 
 
 @pytest.mark.cluster
-def test_a_worker_that_dies_ends_the_jobs_and_what_their_pods_do_is_said(api: Api, control_plane: ControlPlane) -> None:
+def test_a_worker_that_dies_ends_the_jobs_and_what_their_pods_do_is_said(
+    api: Api, control_plane: ControlPlane, tmp_path: Path
+) -> None:
     def kill_a_worker(told: str) -> None:
         if "1 pods at work" in told:
             killed = {"name": "locust", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
