@@ -61,6 +61,7 @@ def as_text(rehearsed: Rehearsal) -> str:
     lines += [
         f"memory  {_memory(rehearsed)}",
         f"report  {rehearsed.report / 'report.html' if rehearsed.report else 'none'}",
+        *([f"logs    {rehearsed.logs}"] if rehearsed.logs else []),
         f"verdict {rehearsed.verdict}{f': {rehearsed.failure}' if rehearsed.failure else ''}",
     ]
     return "\n".join(lines)
@@ -94,6 +95,8 @@ def _rehearse(rehearsed: Rehearsal, settings: Settings, *, keep: bool) -> None:
         rehearsed.on_the_lab(keep=keep)
     finally:
         if not keep:
+            if rehearsed.exit_code:
+                rehearsed.keep_logs(lab.logs)
             with rehearsed.phase("lab down"):
                 lab.down()
             rehearsal.state_file(settings).unlink(missing_ok=True)

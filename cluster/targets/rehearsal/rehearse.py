@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ class Rehearsal:
     locust: list[str] = field(default_factory=list)
     memory_peak_bytes: int = 0
     memory_failure: str = ""  # what kept us from looking at the memory: then the peak is only of until then
+    logs: Path | None = None  # of the lab's components, kept because the rehearsal failed
     failure: str = ""  # the sentence of the phase that failed
     failed_in: str = ""  # and its name
 
@@ -88,6 +91,7 @@ class Rehearsal:
             "seconds": round(sum(phase.seconds for phase in self.phases), 1),
             "memory_peak_bytes": None if self.memory_failure else self.memory_peak_bytes,
             "report": str(self.report) if self.report else None,
+            "logs": str(self.logs) if self.logs else None,
             "answer": self.answer,
             "locust": self.locust,
         }
@@ -123,6 +127,16 @@ class Rehearsal:
             yield
         finally:
             self.phases.append(Phase(name, time.monotonic() - started_s))
+
+    def keep_logs(self, logs: Path) -> None:
+        """Copy what the lab's components have logged to the reports: it goes with the lab, and a failure has its reasons."""
+        kept = self.reports / f"rehearsal-logs-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+        try:
+            shutil.copytree(logs, kept)
+        except (OSError, shutil.Error) as error:
+            self.tell(f"The lab's logs could not be kept in {kept}: {error}")
+        else:
+            self.logs = kept
 
     def _note_memory(self, peak: Peak) -> None:
         self.memory_peak_bytes = peak.peak_bytes

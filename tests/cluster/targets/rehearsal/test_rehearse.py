@@ -81,6 +81,26 @@ def test_a_memory_that_could_not_be_watched_has_no_peak_and_voids_no_verdict(reh
     ]
 
 
+def test_the_labs_logs_are_kept_where_the_summary_says(rehearsed: Rehearsal, tmp_path: Path) -> None:
+    assert rehearsed.document()["logs"] is None
+    assert "logs " not in as_text(rehearsed)
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab/karpenter.log").write_text("launched")
+    rehearsed.keep_logs(tmp_path / "lab")
+    (kept,) = tmp_path.glob("rehearsal-logs-*")
+    assert (kept / "karpenter.log").read_text() == "launched"
+    assert rehearsed.document()["logs"] == str(kept)
+    assert f"logs    {kept}" in as_text(rehearsed)
+
+
+def test_logs_that_cannot_be_kept_are_told_and_keep_no_lab_from_ending(rehearsed: Rehearsal, tmp_path: Path) -> None:
+    told: list[str] = []
+    rehearsed.tell = told.append
+    rehearsed.keep_logs(tmp_path / "nowhere")
+    assert rehearsed.logs is None
+    assert "The lab's logs could not be kept in" in told[0]
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """As at a terminal: what a shell starts in the background, tests too, ignores it, and so would its children."""
