@@ -61,6 +61,7 @@ def as_text(rehearsed: Rehearsal) -> str:
     lines += [
         f"memory  {_memory(rehearsed)}",
         f"report  {rehearsed.report / 'report.html' if rehearsed.report else 'none'}",
+        *([f"ended   {', '.join(rehearsed.ended)}, by itself"] if rehearsed.ended else []),
         *([f"logs    {rehearsed.logs}"] if rehearsed.logs else []),
         f"verdict {rehearsed.verdict}{f': {rehearsed.failure}' if rehearsed.failure else ''}",
     ]
@@ -96,7 +97,7 @@ def _rehearse(rehearsed: Rehearsal, settings: Settings, *, keep: bool) -> None:
     finally:
         if not keep:
             if rehearsed.exit_code:
-                rehearsed.keep_logs(lab.logs)
+                rehearsed.keep_evidence(lab)
             with rehearsed.phase("lab down"):
                 lab.down()
             rehearsal.state_file(settings).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from typing import Any
 from cluster import kustomize
 from cluster.chat_request import stream_chat
 from cluster.errors import ClusterError, NotReady
+from cluster.rehearsal.lab import Lab
 from cluster.rehearsal.scenario import Scenario
 from cluster.settings import Settings
 from cluster.targets import Options, Tell, rehearsal
@@ -58,7 +59,8 @@ class Rehearsal:
     locust: list[str] = field(default_factory=list)
     memory_peak_bytes: int = 0
     memory_failure: str = ""  # what kept us from looking at the memory: then the peak is only of until then
-    logs: Path | None = None  # of the lab's components, kept because the rehearsal failed
+    ended: list[str] = field(default_factory=list)  # the lab's components that had ended by themselves when it failed
+    logs: Path | None = None  # of them all, kept because it failed
     failure: str = ""  # the sentence of the phase that failed
     failed_in: str = ""  # and its name
 
@@ -91,6 +93,7 @@ class Rehearsal:
             "seconds": round(sum(phase.seconds for phase in self.phases), 1),
             "memory_peak_bytes": None if self.memory_failure else self.memory_peak_bytes,
             "report": str(self.report) if self.report else None,
+            "ended_components": self.ended,
             "logs": str(self.logs) if self.logs else None,
             "answer": self.answer,
             "locust": self.locust,
@@ -128,13 +131,16 @@ class Rehearsal:
         finally:
             self.phases.append(Phase(name, time.monotonic() - started_s))
 
-    def keep_logs(self, logs: Path) -> None:
-        """Copy what the lab's components have logged to the reports: it goes with the lab, and a failure has its reasons."""
+    def keep_evidence(self, lab: Lab) -> None:
+        """What goes with the lab and may be why it failed: which components have ended, and what all of them have logged."""
         kept = self.reports / f"rehearsal-logs-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
         try:
-            shutil.copytree(logs, kept)
-        except (OSError, shutil.Error) as error:
-            self.tell(f"The lab's logs could not be kept in {kept}: {error}")
+            running = lab.status()
+            parts = running.parts if running else ()
+            self.ended = [f"{part.name} (exit code {part.exit_code})" for part in parts if not part.is_as_meant]
+            shutil.copytree(lab.logs, kept)
+        except (ClusterError, OSError, shutil.Error) as error:
+            self.tell(f"What the lab's components have logged could not all be kept in {kept}: {error}")
         else:
             self.logs = kept
 

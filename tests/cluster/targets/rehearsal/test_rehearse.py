@@ -12,6 +12,7 @@ import pytest
 
 from cluster.commands.rehearse import as_text
 from cluster.rehearsal import scenario
+from cluster.rehearsal.lab import Lab, Part, Running
 from cluster.settings import from_environment
 from cluster.targets.rehearsal.memory import Peak
 from cluster.targets.rehearsal.rehearse import Rehearsal, run_child
@@ -81,24 +82,38 @@ def test_a_memory_that_could_not_be_watched_has_no_peak_and_voids_no_verdict(reh
     ]
 
 
-def test_the_labs_logs_are_kept_where_the_summary_says(rehearsed: Rehearsal, tmp_path: Path) -> None:
+def test_what_a_failed_rehearsals_lab_leaves_is_kept_where_the_summary_says(
+    rehearsed: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = (
+        Part("karpenter", "ended", None, 2),
+        Part("kwok", "running", 1, None),
+        Part("kubelet", "absent", None, None),
+    )
+    running = Running(1, tmp_path / "kubeconfig", "", rehearsed.scenario, parts)
+    monkeypatch.setattr(Lab, "status", lambda _: running)
+    lab = Lab(tmp_path / "lab")
+    lab.logs.mkdir(parents=True)
+    (lab.logs / "karpenter.log").write_text("panic: assignment to nil map")
     assert rehearsed.document()["logs"] is None
-    assert "logs " not in as_text(rehearsed)
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab/karpenter.log").write_text("launched")
-    rehearsed.keep_logs(tmp_path / "lab")
+    rehearsed.keep_evidence(lab)
     (kept,) = tmp_path.glob("rehearsal-logs-*")
-    assert (kept / "karpenter.log").read_text() == "launched"
-    assert rehearsed.document()["logs"] == str(kept)
-    assert f"logs    {kept}" in as_text(rehearsed)
+    assert (kept / "karpenter.log").read_text() == "panic: assignment to nil map"
+    document, text = rehearsed.document(), as_text(rehearsed)
+    assert (document["ended_components"], document["logs"]) == (["karpenter (exit code 2)"], str(kept))
+    assert "ended   karpenter (exit code 2), by itself" in text
+    assert f"logs    {kept}" in text
 
 
-def test_logs_that_cannot_be_kept_are_told_and_keep_no_lab_from_ending(rehearsed: Rehearsal, tmp_path: Path) -> None:
+def test_what_cannot_be_kept_is_told_and_keeps_no_lab_from_ending(
+    rehearsed: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[str] = []
     rehearsed.tell = told.append
-    rehearsed.keep_logs(tmp_path / "nowhere")
+    monkeypatch.setattr(Lab, "status", lambda _: None)
+    rehearsed.keep_evidence(Lab(tmp_path / "nowhere"))
     assert rehearsed.logs is None
-    assert "The lab's logs could not be kept in" in told[0]
+    assert "could not all be kept in" in told[0]
 
 
 @pytest.fixture
