@@ -1,6 +1,8 @@
 """Removing what a deploy made, and nothing else: workload, node pools, the rest, the namespace, node classes.
 
-Nodes take the longest, and go by themselves once their pool has gone: everything but their classes goes meanwhile.
+Nodes take the longest and go by themselves once their pool has gone: the rest goes meanwhile, and is waited for after them,
+since it costs nothing.
+
 What carries our label is ours; nodes are ours through their pool. Each step looks anew at what is left, so that a run
 after an interruption goes on where the last one stopped.
 """
@@ -15,7 +17,7 @@ from cluster import order
 from cluster.apply import DELETE_TIMEOUT_S
 from cluster.client import Collection
 from cluster.errors import NotReady
-from cluster.objects import Key, Manifest, dig, string_map, text
+from cluster.objects import Manifest, dig, string_map, text
 from cluster.observe import Stage, is_leaving, owners
 from cluster.order import Phase
 from cluster.plan import TARGET_LABEL, is_ours
@@ -45,11 +47,12 @@ class Destruction:
         """
         pools = self._pools()
         try:
-            for phase in (Phase.WORKLOAD, Phase.PLATFORM, Phase.NODE_POOL, Phase.POLICY):
-                self._remove(phase)
-            self._remove_namespaces()
+            for phase in (Phase.WORKLOAD, Phase.PLATFORM, Phase.NODE_POOL):
+                self._until_gone(self._delete(phase))
+            going = [*self._delete(Phase.POLICY), *self._delete_namespaces()]
             self._until_no_nodes(pools)
-            self._remove(Phase.NODE_CLASS)
+            self._until_gone(self._delete(Phase.NODE_CLASS))
+            self._until_gone(going)
         except NotReady as stuck:
             raise NotReady(f"{stuck}\n{costs(self.remaining(pools), self.usd_per_hour)}") from stuck
 
@@ -59,28 +62,30 @@ class Destruction:
         nodes = claims.listing().items if claims else []
         return [*nodes, *(value for value in self.stage.ours(self.desired) if _is_paid(value))]
 
-    def _remove(self, phase: Phase) -> None:
-        """Delete all of a phase first, then wait: what hangs does not keep the rest from going."""
-        found = [value for value in self.stage.ours(self.desired) if order.phase(Manifest(value).key) is phase]
-        found.sort(key=lambda value: order.position(Manifest(value).key), reverse=True)
-        for value in found:
-            if not is_leaving(value):
-                self.tell(f"delete {Manifest(value).key}")
-                resource = self.stage.resource(*_kind(value))
-                self.stage.api.delete(value, resource, foreground=phase is Phase.WORKLOAD)
-        for value in found:
-            self._until_gone(Manifest(value).key, _kind(value))
+    def _delete(self, phase: Phase) -> list[Manifest]:
+        """All of a phase, which then goes; what hangs does not keep the rest from going."""
+        found = [m for m in map(Manifest, self.stage.ours(self.desired)) if order.phase(m.key) is phase]
+        found.sort(key=lambda manifest: order.position(manifest.key), reverse=True)
+        for manifest in found:
+            self._delete_one(manifest, foreground=phase is Phase.WORKLOAD)
+        return found
 
-    def _until_gone(self, key: Key, kind: tuple[str, str]) -> None:
-        resource = self.stage.resource(*kind)
-        alone = Collection(
-            self.stage.api,
-            resource,
-            key.namespace,
-            labels=f"{TARGET_LABEL}={self.stage.target}",
-            fields=f"metadata.name={key.name}",
-        )
-        until_gone(alone, key.kind, Patience(DELETE_TIMEOUT_S, self.tell))
+    def _delete_one(self, manifest: Manifest, *, foreground: bool = False) -> None:
+        if not is_leaving(manifest.value):
+            self.tell(f"delete {manifest.key}")
+            resource = self.stage.resource(manifest.api_version, manifest.kind)
+            self.stage.api.delete(manifest.value, resource, foreground=foreground)
+
+    def _until_gone(self, going: Sequence[Manifest]) -> None:
+        for manifest in going:
+            alone = Collection(
+                self.stage.api,
+                self.stage.resource(manifest.api_version, manifest.kind),
+                manifest.namespace,
+                labels=f"{TARGET_LABEL}={self.stage.target}",
+                fields=f"metadata.name={manifest.name}",
+            )
+            until_gone(alone, manifest.kind, Patience(DELETE_TIMEOUT_S, self.tell))
 
     def _pools(self) -> set[str]:
         """The pools that are ours, also those that an interrupted run has removed already."""
@@ -99,18 +104,17 @@ class Destruction:
         if claims:
             until_gone(claims, "NodeClaims", Patience(self.nodes_timeout_s, self.tell))
 
-    def _remove_namespaces(self) -> None:
-        for value in self.stage.ours(self.desired):
-            manifest = Manifest(value)
-            if manifest.kind != "Namespace":
-                continue
+    def _delete_namespaces(self) -> list[Manifest]:
+        """Those of ours in which nobody else has anything."""
+        ours = [m for m in map(Manifest, self.stage.ours(self.desired)) if m.kind == "Namespace"]
+        going = []
+        for manifest in ours:
             if strangers := self._strangers(manifest.name):
                 self.tell(f"{manifest.key} stays: others have {', '.join(strangers)} in it")
-                continue
-            if not is_leaving(value):
-                self.tell(f"delete {manifest.key}")
-                self.stage.api.delete(value, self.stage.resource("v1", "Namespace"))
-            self._until_gone(manifest.key, ("v1", "Namespace"))
+            else:
+                self._delete_one(manifest)
+                going.append(manifest)
+        return going
 
     def _strangers(self, namespace: str) -> list[str]:
         """What somebody else put there; what goes with its owner, and Kubernetes' own, is nobody's."""
@@ -147,7 +151,3 @@ def _is_paid(value: Mapping[str, Any]) -> bool:
     return kind in {"Ingress", "PersistentVolumeClaim"} or (
         kind == "Service" and dig(value, "spec", "type") == "LoadBalancer"
     )
-
-
-def _kind(value: Mapping[str, Any]) -> tuple[str, str]:
-    return (text(value.get("apiVersion")), text(value.get("kind")))

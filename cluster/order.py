@@ -9,7 +9,7 @@ from cluster.objects import Key, Manifest
 
 
 class Phase(IntEnum):
-    """What must be ready before the next is touched; removed in the reverse order."""
+    """What must be ready before the next is touched; destroy.py says in which order they go."""
 
     NAMESPACE = 0
     POLICY = 1  # identities, rights, configuration, quotas

@@ -86,6 +86,35 @@ def test_nodes_that_do_not_go_are_an_error_with_what_they_cost_and_the_next_run_
 
 
 @pytest.mark.cluster
+def test_what_hangs_and_costs_nothing_is_waited_for_when_nodes_and_their_classes_are_gone(
+    api: Api, controllers: StatusDouble
+) -> None:
+    stage = Stage(api, "eks")
+    deployed(stage, manifests.chatbot())
+    controllers.claim("trainium-trn1", "trn1.2xlarge")
+    held = manifests.config_map()
+    configs = stage.resource("v1", "ConfigMap")
+    hold(api, configs.path(held.name, held.namespace), ["tests/hold"])
+
+    def die_while_it_hangs(told: str) -> None:
+        if told.startswith(f"waiting until ConfigMap {held.name}"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        Destruction(stage, manifests.chatbot(), die_while_it_hangs, PRICES).run()
+    left = {manifest.kind for manifest in manifests.chatbot() if stage.live(manifest)}
+    hold(api, configs.path(held.name, held.namespace), [])  # before all else: whatever fails here must not hang
+    assert left == {"Namespace", "ConfigMap"}
+    destroyed(stage, manifests.chatbot())
+    assert all(stage.live(manifest) is None for manifest in manifests.chatbot())
+
+
+def hold(api: Api, path: str, finalizers: list[str]) -> None:
+    body = {"metadata": {"finalizers": finalizers}}
+    api.transport.ask("patch", path, body=body, content_type="application/merge-patch+json")
+
+
+@pytest.mark.cluster
 def test_killed_after_every_delete_and_run_again_nothing_of_it_is_left(
     api: Api, controllers: StatusDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
