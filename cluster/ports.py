@@ -8,11 +8,11 @@ import socket
 
 from cluster.errors import ClusterError
 
-_PORTS = range(20000, 32768)  # below Linux's ephemeral ones
+_PORTS = range(20000, 30000)  # below Linux's ephemeral ones, and those that Serve gives to its replicas
 
 
 def free(count: int, address: str = "") -> list[int]:
-    """Ports that nobody has, and that the kernel gives to nobody else before we take them; by default on every address.
+    """Ports that nobody has, and that the kernel chooses for nobody else; by default on every address.
 
     Raises ClusterError where there are too few.
     """

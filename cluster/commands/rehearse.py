@@ -18,6 +18,7 @@ from cluster.commands.rehearsal import build_programs
 from cluster.errors import ClusterError, Refused
 from cluster.rehearsal import build as programs_build
 from cluster.rehearsal import scenario
+from cluster.rehearsal.lab import Lab
 from cluster.rehearsal.scenario import Scenario
 from cluster.settings import Settings, from_environment
 from cluster.targets import Tell, rehearsal
@@ -61,7 +62,7 @@ def as_text(rehearsed: Rehearsal) -> str:
     lines += [
         f"memory  {_memory(rehearsed)}",
         f"report  {rehearsed.report / 'report.html' if rehearsed.report else 'none'}",
-        *([f"ended   {', '.join(rehearsed.ended)}, by itself"] if rehearsed.ended else []),
+        *([f"ended   {', '.join(rehearsed.ended)}, unasked"] if rehearsed.ended else []),
         *([f"logs    {rehearsed.logs}"] if rehearsed.logs else []),
         f"verdict {rehearsed.verdict}{f': {rehearsed.failure}' if rehearsed.failure else ''}",
     ]
@@ -96,11 +97,18 @@ def _rehearse(rehearsed: Rehearsal, settings: Settings, *, keep: bool) -> None:
         rehearsed.on_the_lab(keep=keep)
     finally:
         if not keep:
-            if rehearsed.exit_code:
-                rehearsed.keep_evidence(lab)
-            with rehearsed.phase("lab down"):
-                lab.down()
-            rehearsal.state_file(settings).unlink(missing_ok=True)
+            _end(rehearsed, lab, settings)
+
+
+def _end(rehearsed: Rehearsal, lab: Lab, settings: Settings) -> None:
+    """Keep of the lab what may be why it failed, then end it, however that goes."""
+    try:
+        if rehearsed.failure or rehearsed.verdict_code != 0:  # also where it came to no verdict
+            rehearsed.keep_evidence(lab)
+    finally:
+        with rehearsed.phase("lab down"):
+            lab.down()
+        rehearsal.state_file(settings).unlink(missing_ok=True)
 
 
 def _prepare_model(settings: Settings) -> None:

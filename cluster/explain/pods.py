@@ -199,10 +199,10 @@ def _readiness(snapshot: Snapshot, pod: Object, what: str) -> Branch:
     if pod_title(pod) == "Worker pod":
         # KubeRay's probe asks Serve's proxy, which stands on nodes with a replica only: not ready is no fault by itself.
         return Branch(f"{what} runs; it gets ready with its first Serve replica")
+    said = f": {told(probe)}" if probe else ""
     if pod_title(pod) == "Pod":
-        return Branch(f"{what} is not ready")
+        return Branch(f"{what} is not ready{said}")
     if snapshot.seconds_since(since) < START_S:
         return waiting(what, "starts Ray", "Wait; a head takes about half a minute.", since)
-    said = f": {told(probe)}" if probe else ""
     do = f"Read: kubectl -n {Manifest(pod).namespace} logs {Manifest(pod).name} -c ray-head"
     return broken(what, f"runs and does not become ready{said}", do, since)

@@ -75,7 +75,7 @@ def ask(command: str, component: str = "", *, timeout_s: float = _TIMEOUT_S, nam
             connection.connect(name)
             connection.sendall(json.dumps([command, component]).encode() + b"\n")
             line = connection.makefile("rb").readline()
-        except ConnectionRefusedError:
+        except ConnectionError:  # nobody listens, or whoever did has gone meanwhile
             return None
         except OSError as error:  # also where its queue is full of others who were not answered
             raise Silent("The rehearsal's lab is starting or ending at the moment: try again.") from error

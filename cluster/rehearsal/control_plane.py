@@ -40,7 +40,7 @@ class Ports:
 
     @classmethod
     def free(cls, address: str) -> Ports:
-        """Ports that nobody has, nor will before we do. Raises ClusterError where there are too few."""
+        """Ports that nobody has. Raises ClusterError where there are too few."""
         return cls(*free(len(dataclasses.fields(cls)), address))
 
 

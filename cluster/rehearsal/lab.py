@@ -155,11 +155,16 @@ class Lab:
             if answer["home"] != str(self.home):
                 raise Refused(f"The lab that runs here (pid {pid}) is of {answer['home']}, not of {self.home}.")
             _end(pid)
-            control.wait_until_free(STOP_TIMEOUT_S)
         self._let_go()
         if self._process is not None:
             _wait_for_end(self._process)
-        if left := self._sweep():
+        control.wait_until_free(STOP_TIMEOUT_S)
+        held = control.take()
+        if held is None:
+            return  # the next lab has begun, and has swept
+        with held:
+            left = self._sweep()
+        if left:
             raise ClusterError(f"The lab has ended, and {', '.join(map(str, left))} could not be removed.")
 
     def _start(

@@ -37,9 +37,9 @@ async def test_waiting_requests_bring_a_second_replica(own_folder: LocalDeployme
         assert all(await asyncio.gather(*clients))
 
 
-async def _ask_until(http: httpx.AsyncClient, model: str, least_s: float, grown: asyncio.Event) -> bool:
+async def _ask_until(http: httpx.AsyncClient, model: str, not_before_s: float, grown: asyncio.Event) -> bool:
     """One after the other, as long as it takes; whether each was answered whole."""
-    while time.monotonic() < least_s or not grown.is_set():
+    while time.monotonic() < not_before_s or not grown.is_set():
         # So short that whoever waits for three before it is not refused for waiting, on a busy machine either.
         if not (await stream(http, model, max_tokens=50, ignore_eos=True)).complete:
             return False

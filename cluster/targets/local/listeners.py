@@ -64,7 +64,7 @@ def opened_by(some: Sequence[Process]) -> list[tuple[Listener, Process]]:
 
 
 def free_ports(names: Sequence[str]) -> Mapping[str, int]:
-    """A port for each name that is free on every address, and stays so: Ray's workers, too, take any that is ephemeral."""
+    """A port for each name that is free on every address, and none that the kernel gives to Ray's workers meanwhile."""
     return dict(zip(names, ports.free(len(names)), strict=True))
 
 

@@ -132,17 +132,22 @@ class Rehearsal:
             self.phases.append(Phase(name, time.monotonic() - started_s))
 
     def keep_evidence(self, lab: Lab) -> None:
-        """What goes with the lab and may be why it failed: which components have ended, and what all of them have logged."""
+        """What goes with the lab: what its components have logged, and which of them have ended by themselves."""
         kept = self.reports / f"rehearsal-logs-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
         try:
-            running = lab.status()
-            parts = running.parts if running else ()
-            self.ended = [f"{part.name} (exit code {part.exit_code})" for part in parts if not part.is_as_meant]
             shutil.copytree(lab.logs, kept)
-        except (ClusterError, OSError, shutil.Error) as error:
-            self.tell(f"What the lab's components have logged could not all be kept in {kept}: {error}")
-        else:
             self.logs = kept
+        except OSError as error:
+            self.tell(f"What the lab's components have logged could not all be kept in {kept}: {error}")
+        try:
+            running = lab.status()
+        except ClusterError as error:
+            self.tell(f"The lab does not say which of its components run: {error}")
+            return
+        parts = running.parts if running else ()
+        self.ended = [f"{part.name} (exit code {part.exit_code})" for part in parts if not part.is_as_meant]
+        if running is None:
+            self.ended = ["the lab itself"]
 
     def _note_memory(self, peak: Peak) -> None:
         self.memory_peak_bytes = peak.peak_bytes

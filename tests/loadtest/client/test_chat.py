@@ -110,7 +110,7 @@ def test_a_reader_who_leaves_is_cancelled_and_the_server_sees_it(tmp_path: Path)
             gevent.sleep(0.01)
     assert answer.outcome() is Outcome.CANCELLED
     assert len(answer.token_s) == 2
-    assert len(server.truths()[0].sent_s) < 400
+    assert len(server.truths()[0].sent_s) < 100  # five seconds of them
 
 
 def test_nobody_at_the_address_is_a_connect_error_and_prepare_says_so(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from cluster.commands.rehearse import as_text
 from cluster.rehearsal import scenario
+from cluster.rehearsal.control import Silent
 from cluster.rehearsal.lab import Lab, Part, Running
 from cluster.settings import from_environment
 from cluster.targets.rehearsal.memory import Peak
@@ -101,19 +102,37 @@ def test_what_a_failed_rehearsals_lab_leaves_is_kept_where_the_summary_says(
     assert (kept / "karpenter.log").read_text() == "panic: assignment to nil map"
     document, text = rehearsed.document(), as_text(rehearsed)
     assert (document["ended_components"], document["logs"]) == (["karpenter (exit code 2)"], str(kept))
-    assert "ended   karpenter (exit code 2), by itself" in text
+    assert "ended   karpenter (exit code 2), unasked" in text
     assert f"logs    {kept}" in text
 
 
-def test_what_cannot_be_kept_is_told_and_keeps_no_lab_from_ending(
+def test_a_lab_that_has_ended_is_named_and_what_cannot_be_kept_is_told(
     rehearsed: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
     rehearsed.tell = told.append
     monkeypatch.setattr(Lab, "status", lambda _: None)
     rehearsed.keep_evidence(Lab(tmp_path / "nowhere"))
-    assert rehearsed.logs is None
+    assert (rehearsed.logs, rehearsed.ended) == (None, ["the lab itself"])
     assert "could not all be kept in" in told[0]
+
+
+def test_a_lab_that_does_not_answer_keeps_no_log_from_being_kept(
+    rehearsed: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say_nothing(_: Lab) -> None:
+        raise Silent("The rehearsal's lab is starting or ending at the moment: try again.")
+
+    told: list[str] = []
+    rehearsed.tell = told.append
+    monkeypatch.setattr(Lab, "status", say_nothing)
+    lab = Lab(tmp_path / "lab")
+    lab.logs.mkdir(parents=True)
+    rehearsed.keep_evidence(lab)
+    assert rehearsed.logs is not None
+    assert told == [
+        "The lab does not say which of its components run: The rehearsal's lab is starting or ending at the moment: try again."
+    ]
 
 
 @pytest.fixture
