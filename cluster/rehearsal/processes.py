@@ -105,5 +105,8 @@ class Processes:
 
 
 def _end_with_parent() -> None:
-    """In the child: have the kernel send it a TERM when the thread that started it is gone, also by a SIGKILL."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """In the child: have the kernel kill it when the thread that started it is gone, also by a SIGKILL.
+
+    No TERM: an API server waits for its etcd before it ends, which has ended then.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
