@@ -41,11 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Rehearse, and print the summary."""
     settings = from_environment()
-    world = _scenario(args)
     interrupt_on_signals()
     told_to = sys.stderr.fileno() if args.output == "json" else None  # our output is the document alone
-    rehearsed = Rehearsal(world, settings, _teller(), args.reports.resolve(), told_to)
     try:
+        rehearsed = Rehearsal(_scenario(args), settings, _teller(), args.reports.resolve(), told_to)
         _rehearse(rehearsed, settings, keep=args.keep)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -16,7 +16,7 @@ from cluster.rehearsal.control import Silent
 from cluster.rehearsal.lab import Lab, Part, Running
 from cluster.settings import from_environment
 from cluster.targets.rehearsal.memory import Peak
-from cluster.targets.rehearsal.rehearse import Rehearsal, run_child
+from cluster.targets.rehearsal.rehearse import PROJECT, Rehearsal, run_child
 
 
 @pytest.fixture
@@ -47,6 +47,13 @@ def test_a_chatbot_that_does_not_come_up_or_go_away_is_as_bad_as_one_that_does_n
     rehearsed.failure = f"something failed in {failed_in}" if failed_in else ""
     assert (rehearsed.exit_code, rehearsed.verdict) == (code, verdict)
     assert rehearsed.document()["exit_code"] == code
+
+
+def test_a_scenario_that_there_is_not_voids_the_run_and_blames_no_autoscaling() -> None:
+    command = [sys.executable, "-m", "cluster", "rehearse", "--scenario", "nowhere"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    said = "error: There is no scenario 'nowhere': name one of field, or a YAML file.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", said)
 
 
 def test_a_phase_is_kept_however_it_ends(rehearsed: Rehearsal) -> None:
